@@ -52,7 +52,8 @@ class Writer {
     else if (typeof value === 'boolean') this.#u8(value ? TAG_TRUE : TAG_FALSE);
     else if (typeof value === 'bigint') {
       this.#u8(TAG_U64);
-      this.#view.setBigUint64(this.#grow(8), value, true);
+      const at = this.#grow(8);
+      this.#view.setBigUint64(at, value, true);
     } else if (typeof value === 'string') {
       this.#u8(TAG_STRING);
       this.#string(value);
@@ -74,7 +75,8 @@ class Writer {
       this.#u32(value);
     } else {
       this.#u8(TAG_F64);
-      this.#view.setFloat64(this.#grow(8), value, true);
+      const at = this.#grow(8);
+      this.#view.setFloat64(at, value, true);
     }
   }
 
@@ -90,15 +92,18 @@ class Writer {
 
   #string(text: string): void {
     this.#u32(text.length);
-    for (let i = 0; i < text.length; i++) this.#view.setUint16(this.#grow(2), text.charCodeAt(i), true);
+    const at = this.#grow(text.length * 2);
+    for (let i = 0; i < text.length; i++) this.#view.setUint16(at + 2 * i, text.charCodeAt(i), true);
   }
 
   #u8(value: number): void {
-    this.#view.setUint8(this.#grow(1), value);
+    const at = this.#grow(1);
+    this.#view.setUint8(at, value);
   }
 
   #u32(value: number): void {
-    this.#view.setUint32(this.#grow(4), value, true);
+    const at = this.#grow(4);
+    this.#view.setUint32(at, value, true);
   }
 
   #grow(count: number): number {
