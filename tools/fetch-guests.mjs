@@ -48,7 +48,8 @@ export function fetchGuests(names, { log = () => {}, force = false } = {}) {
     const say = (text) => log(`${name}: ${text}`);
     const out = join(guestsDir, name);
     mkdirSync(out, { recursive: true });
-    apt ??= new PrivateApt(join(guestsDir, '.apt'), say);
+    apt ??= new PrivateApt(join(guestsDir, '.apt'));
+    apt.log = say;
     guest.make({ apt, out, scratch: (sub) => join(unpackedDir, sub), log: say });
     rmSync(unpackedDir, { recursive: true, force: true });
     say(`ready in ${out}`);

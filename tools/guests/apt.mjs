@@ -55,12 +55,12 @@ function sourceLines() {
 export class PrivateApt {
   #dir;
   #options;
-  #log;
+  /** Receives a line of progress at a time. */
+  log = (_text) => {};
   #updated = false;
 
-  constructor(dir, log) {
+  constructor(dir) {
     this.#dir = dir;
-    this.#log = log;
     for (const sub of ['state/lists/partial', 'cache/archives/partial', 'etc/preferences.d', 'etc/sources.list.d', 'download'])
       mkdirSync(join(dir, sub), { recursive: true });
     const status = join(dir, 'state/status');
@@ -117,7 +117,7 @@ export class PrivateApt {
     if (this.#updated) return;
     const lines = sourceLines();
     writeFileSync(join(this.#dir, 'etc/sources.list'), `${lines.join('\n')}\n`);
-    this.#log(`package lists from ${[...new Set(lines.map((l) => l.split(' ').at(-3)))].join(' and ')}`);
+    this.log(`package lists from ${[...new Set(lines.map((l) => l.split(' ').at(-3)))].join(' and ')}`);
     const result = this.#run('apt-get', ['update', '-q']);
     const have = readdirSync(join(this.#dir, 'state/lists')).some((name) => name.includes('_Packages'));
     if (result.status !== 0 && !have) {
@@ -139,7 +139,7 @@ export class PrivateApt {
   /** Downloads `name` (`pkg` or `pkg:i386`) if it is not there yet and unpacks it into `target`. */
   unpack(name, target) {
     this.update();
-    this.#log(`downloading ${name}`);
+    this.log(`downloading ${name}`);
     const result = this.#run('apt-get', ['download', '-q', name]);
     if (result.status !== 0) {
       const reason = /^E: .*$/m.exec(result.stderr)?.[0] ?? result.stderr.trim();
@@ -153,7 +153,7 @@ export class PrivateApt {
       .sort()
       .at(-1);
     if (!deb) throw new GuestError(`apt-get said it downloaded ${name} but left no file`);
-    this.#log(`unpacking ${deb}`);
+    this.log(`unpacking ${deb}`);
     const partial = `${target}.partial`;
     execFileSync('rm', ['-rf', partial, target]);
     mkdirSync(partial, { recursive: true });
