@@ -308,7 +308,8 @@ const PLAIN = `
   cmpxchg  rmv,rv  0F B1 /r
   cmpxchg8b  m64    0F C7 /1
   cmpxchg16b  m128  w 0F C7 /1
-  movnti  my,ry  0F C3 /r
+  movnti  m32,r32  0F C3 /r
+  movnti  m64,r64  w 0F C3 /r
   rdrand  nv  0F C7 /6
   rdseed  nv  0F C7 /7
   lgdt  m  0F 01 /2
@@ -362,7 +363,7 @@ const PLAIN = `
   cpuid  -  0F A2
   rsm  -    0F AA
   invpcid  r32,m128  x32 p66 0F 38 82 /r
-  invpcid  r64,m128  x64 p66 0F 38 82 /r
+  invpcid  r64,m128  p66 w 0F 38 82 /r
   rdfsbase  nyx  pF3 0F AE /0
   rdgsbase  nyx  pF3 0F AE /1
   wrfsbase  nyx  pF3 0F AE /2
