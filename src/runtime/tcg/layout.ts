@@ -46,7 +46,7 @@ export const JC_KEY = 8;
 export const JC_FUNC = 16;
 export const JC_IR = 20;
 export const JC_TB = 24;
-/** Lists of touched entries, so that a flush costs what was filled: owned by the runtime. */
+/** Lists of touched entries, so that a flush costs what was filled: the soft TLB's in the first half, the jump cache's in the second. */
 export const FLUSH_LISTS = 0x10_0000;
 export const FLUSH_LISTS_SIZE = 0x8_0000;
 
@@ -102,7 +102,27 @@ export const TB_HASH_NEXT = 44;
 /** u32 TB_INVALID… */
 export const TB_FLAGS = 48;
 export const TB_INVALID = 1;
+/** Links of the host side's lists of blocks per page: TB address | which of the block's two pages the list is of. */
+export const TB_PAGE_NEXT = 52;
+export const TB_PAGE_NEXT2 = 56;
 export const TB_DESCRIPTOR_SIZE = 64;
+
+// ---- control words of every target's register file: offsets from cpu_base (the target's layout documents them)
+export const SLOT_RIP = 0x100;
+export const SLOT_KEY = 0x108;
+export const SLOT_EXIT_REQUEST = 0x110;
+export const SLOT_FAULT = 0x118;
+export const SLOT_RESTORE = 0x120;
+export const SLOT_EXIT_REASON = 0x128;
+export const SLOT_EXIT_ARG = 0x130;
+export const SLOT_INTERRUPT_PENDING = 0x140;
+export const SLOT_HALTED = 0x148;
+
+// ---- EXIT_REQUEST bits
+/** Look at interrupts. */
+export const REQUEST_INTERRUPT = 1;
+/** Return to the machine's loop. */
+export const REQUEST_RETURN = 2;
 
 // ---- FAULT slot
 export const FAULT_NONE = 0;

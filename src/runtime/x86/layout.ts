@@ -113,6 +113,14 @@ export const CPUID_COUNT = 0x420;
 /** Feature words the runtime itself must know (X86_FEATURE_* bits, filled by the CPU model). */
 export const FEATURES = 0x428;
 export const PHYS_ADDR_BITS = 0x430;
+/** PAE page-directory-pointer registers 0..3, loaded with CR3. */
+export const PDPTE = 0x440;
+/** 1 from the delivery of an NMI to the next IRET. */
+export const NMI_BLOCKED = 0x460;
+/** IA32_APIC_BASE is the host's; IA32_TSC_ADJUST. */
+export const TSC_ADJUST = 0x468;
+/** Breakpoint conditions (DR6 bits 0..3) met by data accesses of the current instruction, reported at its end. */
+export const DR_PENDING = 0x470;
 /** MTRRs and other MSRs that only keep their value: 128 slots. */
 export const MSR_STORE = 0x600;
 export const CPUID_TABLE = 0xa00;

@@ -1,0 +1,9 @@
+// Info bits of a memory access; the low ones as in src/ir/ops.ts (MEM_*).
+
+export const MEM_MMU_MASK: i32 = 0x3;
+/** Read that is checked as a write. */
+export const MEM_RMW: i32 = 0x4;
+/** Stack access: a non-canonical address raises #SS. */
+export const MEM_STACK: i32 = 0x8;
+/** The processor's own access to a table: the address does not wrap at 4 GiB in long mode. */
+export const MEM_SYSTEM: i32 = 0x10;

@@ -1,0 +1,159 @@
+// Slow paths of guest memory access: misses, page crossings, MMIO, ROM, watched pages.
+
+import {
+  TLB_AUX, TLB_READ, TLB_SLOW_MMIO, TLB_SLOW_NOTDIRTY, TLB_SLOW_ROM, TLB_WRITE, FAULT_SMC,
+} from '../tcg/layout';
+import { FAULT, HFLAGS, HF_CS64, HF_LMA, HF_ONE_INSN } from '../x86/layout';
+import { ACCESS_READ, ACCESS_WRITE } from '../x86/page-walk';
+import { CPU, hflags } from '../x86/state';
+import { code_written } from './host';
+import { MEM_MMU_MASK, MEM_RMW, MEM_SYSTEM } from './mem-info';
+import { holdsCode, markDirty, mmioLoad, mmioStore } from './ram';
+import { tlbEntry, unprotect } from './tlb';
+
+/** First byte of the page behind va, with the wrap of 32-bit linear addresses. */
+function nextPage(va: u64, info: i32): u64 {
+  const next = (va & ~0xfff) + 0x1000;
+  const wide = (info & MEM_SYSTEM) != 0 ? HF_LMA : HF_CS64;
+  return (hflags() & wide) != 0 ? next : next & 0xffff_ffff;
+}
+
+// @ts-ignore: decorator
+@inline function readAccess(info: i32): i32 { return (info & MEM_RMW) != 0 ? ACCESS_WRITE : ACCESS_READ; }
+
+// @ts-ignore: decorator
+@inline function physical(entry: i32, va: u64): u64 { return (<u64>load<u32>(entry, TLB_AUX) << 12) | (va & 0xfff); }
+
+// @ts-ignore: decorator
+@inline function hostOf(entry: i32, va: u64): i32 { return load<i32>(entry, TLB_AUX) + (<i32>va & 0xfff); }
+
+/** size 1, 2, 4, 8; within one page. */
+function loadWithin(entry: i32, va: u64, size: i32): u64 {
+  if ((load<u32>(entry, TLB_READ) & TLB_SLOW_MMIO) != 0) return mmioLoad(physical(entry, va), size);
+  const host = hostOf(entry, va);
+  switch (size) {
+    case 1: return load<u8>(host);
+    case 2: return load<u16>(host);
+    case 4: return load<u32>(host);
+    default: return load<u64>(host);
+  }
+}
+
+/** info << 8 | size in bytes. Zero-extended; 0 with FAULT set. */
+export function ld_slow(va: i64, sizeInfo: i32): i64 {
+  const size = sizeInfo & 0xff;
+  const info = sizeInfo >> 8;
+  const mmu = info & MEM_MMU_MASK;
+  const entry = tlbEntry(va, mmu, readAccess(info), info);
+  if (entry == 0) return 0;
+  const inFirst = 0x1000 - (<i32>va & 0xfff);
+  if (inFirst >= size) return loadWithin(entry, va, size);
+  const second = nextPage(va, info);
+  const other = tlbEntry(second, mmu, readAccess(info), info);
+  if (other == 0) return 0;
+  let value: u64 = 0;
+  for (let i = size - 1; i >= inFirst; i--) value = (value << 8) | loadWithin(other, second + (i - inFirst), 1);
+  for (let i = inFirst - 1; i >= 0; i--) value = (value << 8) | loadWithin(entry, va + i, 1);
+  return value;
+}
+
+/** Lets blocks die that a store would change. False: the store must not happen, the instruction is retried alone. */
+function mayStore(entry: i32, va: u64, size: i32): bool {
+  if ((load<u32>(entry, TLB_WRITE) & TLB_SLOW_NOTDIRTY) == 0) return true;
+  const host = hostOf(entry, va);
+  if (holdsCode(host, size)) {
+    code_written(host, size);
+    if ((load<i32>(CPU, HFLAGS) & HF_ONE_INSN) == 0) {
+      store<u64>(CPU, FAULT_SMC, FAULT);
+      return false;
+    }
+  }
+  markDirty(host);
+  unprotect(entry);
+  return true;
+}
+
+/** size 1, 2, 4, 8; within one page; the watch on the page has been dealt with. */
+function storeWithin(entry: i32, va: u64, size: i32, value: u64): void {
+  const slow = load<u32>(entry, TLB_WRITE) & (TLB_SLOW_MMIO | TLB_SLOW_ROM);
+  if (slow != 0) {
+    if ((slow & TLB_SLOW_MMIO) != 0) mmioStore(physical(entry, va), size, value);
+    return;
+  }
+  const host = hostOf(entry, va);
+  switch (size) {
+    case 1: store<u8>(host, <u8>value); break;
+    case 2: store<u16>(host, <u16>value); break;
+    case 4: store<u32>(host, <u32>value); break;
+    default: store<u64>(host, value);
+  }
+}
+
+export function st_slow(va: i64, value: i64, sizeInfo: i32): void {
+  const size = sizeInfo & 0xff;
+  const info = sizeInfo >> 8;
+  const mmu = info & MEM_MMU_MASK;
+  const entry = tlbEntry(va, mmu, ACCESS_WRITE, info);
+  if (entry == 0) return;
+  const inFirst = 0x1000 - (<i32>va & 0xfff);
+  if (inFirst >= size) {
+    if (mayStore(entry, va, size)) storeWithin(entry, va, size, value);
+    return;
+  }
+  const second = nextPage(va, info);
+  const other = tlbEntry(second, mmu, ACCESS_WRITE, info);
+  if (other == 0) return;
+  if (!mayStore(entry, va, inFirst) || !mayStore(other, second, size - inFirst)) return;
+  for (let i = 0; i < inFirst; i++, value >>= 8) storeWithin(entry, va + i, 1, value);
+  for (let i = inFirst; i < size; i++, value >>= 8) storeWithin(other, second + (i - inFirst), 1, value);
+}
+
+/** 16 bytes from va to the memory address dst. */
+export function ld128_slow(va: i64, dst: i32, info: i32): void {
+  const mmu = info & MEM_MMU_MASK;
+  const entry = tlbEntry(va, mmu, readAccess(info), info);
+  if (entry == 0) return;
+  const inFirst = 0x1000 - (<i32>va & 0xfff);
+  if (inFirst >= 16) {
+    const lo = loadWithin(entry, va, 8);
+    store<u64>(dst, loadWithin(entry, va + 8, 8), 8);
+    store<u64>(dst, lo);
+    return;
+  }
+  const second = nextPage(va, info);
+  const other = tlbEntry(second, mmu, readAccess(info), info);
+  if (other == 0) return;
+  for (let i = 0; i < inFirst; i++) store<u8>(dst + i, <u8>loadWithin(entry, va + i, 1));
+  for (let i = inFirst; i < 16; i++) store<u8>(dst + i, <u8>loadWithin(other, second + (i - inFirst), 1));
+}
+
+/** 16 bytes from the memory address src to va. */
+export function st128_slow(va: i64, src: i32, info: i32): void {
+  const mmu = info & MEM_MMU_MASK;
+  const entry = tlbEntry(va, mmu, ACCESS_WRITE, info);
+  if (entry == 0) return;
+  const inFirst = 0x1000 - (<i32>va & 0xfff);
+  if (inFirst >= 16) {
+    if (!mayStore(entry, va, 16)) return;
+    storeWithin(entry, va, 8, load<u64>(src));
+    storeWithin(entry, va + 8, 8, load<u64>(src, 8));
+    return;
+  }
+  const second = nextPage(va, info);
+  const other = tlbEntry(second, mmu, ACCESS_WRITE, info);
+  if (other == 0) return;
+  if (!mayStore(entry, va, inFirst) || !mayStore(other, second, 16 - inFirst)) return;
+  for (let i = 0; i < inFirst; i++) storeWithin(entry, va + i, 1, load<u8>(src + i));
+  for (let i = inFirst; i < 16; i++) storeWithin(other, second + (i - inFirst), 1, load<u8>(src + i));
+}
+
+/**
+ * Memory address of `size` bytes at va for a read-modify-write done by the caller, or 0: FAULT is set, or the bytes are not plain
+ * memory within one page (the caller goes byte-wise through ld_slow and st_slow).
+ */
+export function hostForWrite(va: u64, size: i32, info: i32): i32 {
+  const entry = tlbEntry(va, info & MEM_MMU_MASK, ACCESS_WRITE, info);
+  if (entry == 0 || (<i32>va & 0xfff) + size > 0x1000) return 0;
+  if ((load<u32>(entry, TLB_WRITE) & (TLB_SLOW_MMIO | TLB_SLOW_ROM)) != 0) return 0;
+  return mayStore(entry, va, size) ? hostOf(entry, va) : 0;
+}

@@ -1,0 +1,105 @@
+// Lazy arithmetic flags (kinds in ./layout.ts) and RFLAGS as a whole.
+
+import { FL_ARITH, FL_DEFINED, FL_DF } from './bits';
+import {
+  CC_ADC8, CC_ADD8, CC_BITSCAN8, CC_DEC8, CC_DST, CC_EFLAGS, CC_INC8, CC_LOGIC8, CC_MUL8, CC_OP, CC_POPCNT, CC_SBB8,
+  CC_SHL8, CC_SHR8, CC_SRC, CC_SRC2, CC_SUB8, DF_STEP, EFLAGS,
+} from './layout';
+import { CPU } from './state';
+
+// @ts-ignore: decorator
+@inline function szp(d: u64, sign: u64): u64 {
+  const parity = <u64>((popcnt<u32>(<u32>d & 0xff) & 1) ^ 1) << 2;
+  return parity | (d == 0 ? 0x40 : 0) | (((d >> sign) & 1) << 7);
+}
+
+/** The six arithmetic flags at their RFLAGS positions. */
+export function ccAll(): u64 {
+  const op = load<i32>(CPU, CC_OP);
+  const src = load<u64>(CPU, CC_SRC);
+  if (op == CC_EFLAGS) return src & FL_ARITH;
+  const dst = load<u64>(CPU, CC_DST);
+  if (op == CC_POPCNT) return dst == 0 ? 0x40 : 0;
+  const bits: u64 = <u64>8 << (op & 3);
+  const mask = ~(<u64>0) >> (64 - bits);
+  const sign = bits - 1;
+  const d = dst & mask;
+  const s = src & mask;
+  let flags = szp(d, sign);
+  switch (op & ~3) {
+    case CC_ADD8: {
+      const a = (d - s) & mask;
+      return flags | <u64>(d < s) | ((d ^ a ^ s) & 0x10) | (((((a ^ d) & (s ^ d)) >> sign) & 1) << 11);
+    }
+    case CC_ADC8: {
+      const c = load<u64>(CPU, CC_SRC2) & 1;
+      const a = (d - s - c) & mask;
+      const carry = c != 0 ? d <= s : d < s;
+      return flags | <u64>carry | ((d ^ a ^ s) & 0x10) | (((((a ^ d) & (s ^ d)) >> sign) & 1) << 11);
+    }
+    case CC_SUB8: {
+      const a = (d + s) & mask;
+      return flags | <u64>(a < s) | ((d ^ a ^ s) & 0x10) | (((((a ^ s) & (a ^ d)) >> sign) & 1) << 11);
+    }
+    case CC_SBB8: {
+      const c = load<u64>(CPU, CC_SRC2) & 1;
+      const a = (d + s + c) & mask;
+      const carry = c != 0 ? a <= s : a < s;
+      return flags | <u64>carry | ((d ^ a ^ s) & 0x10) | (((((a ^ s) & (a ^ d)) >> sign) & 1) << 11);
+    }
+    case CC_LOGIC8: return flags;
+    case CC_INC8:
+      return flags | (src & 1) | ((d & 15) == 0 ? 0x10 : 0) | (d == <u64>1 << sign ? 0x800 : 0);
+    case CC_DEC8:
+      return flags | (src & 1) | ((d & 15) == 15 ? 0x10 : 0) | (d == (<u64>1 << sign) - 1 ? 0x800 : 0);
+    case CC_SHL8: return flags | ((s >> sign) & 1) | ((((s ^ d) >> sign) & 1) << 11);
+    case CC_SHR8: return flags | (s & 1) | ((((s ^ d) >> sign) & 1) << 11);
+    case CC_MUL8: return flags | (src != 0 ? 0x801 : 0);
+    case CC_BITSCAN8: return (d == 0 ? 0x40 : 0) | (src & 1);
+    default: return src & FL_ARITH;
+  }
+}
+
+/** CF alone: 0 or 1. */
+export function ccCarry(): u64 {
+  const op = load<i32>(CPU, CC_OP);
+  const src = load<u64>(CPU, CC_SRC);
+  if (op == CC_EFLAGS) return src & 1;
+  const bits: u64 = <u64>8 << (op & 3);
+  const mask = ~(<u64>0) >> (64 - bits);
+  switch (op & ~3) {
+    case CC_ADD8: return <u64>((load<u64>(CPU, CC_DST) & mask) < (src & mask));
+    case CC_SUB8: return <u64>(((load<u64>(CPU, CC_DST) + src) & mask) < (src & mask));
+    case CC_LOGIC8: return 0;
+    case CC_INC8:
+    case CC_DEC8:
+    case CC_BITSCAN8: return src & 1;
+    case CC_SHL8: return (src >> (bits - 1)) & 1;
+    case CC_SHR8: return src & 1;
+    case CC_MUL8: return <u64>(src != 0);
+    default: return ccAll() & 1;
+  }
+}
+
+/** Makes the lazy state hold these flags. */
+export function setArith(flags: u64): void {
+  store<u64>(CPU, flags & FL_ARITH, CC_SRC);
+  store<u64>(CPU, CC_EFLAGS, CC_OP);
+}
+
+/** RFLAGS as PUSHF would see it. */
+export function rflags(): u64 {
+  return load<u64>(CPU, EFLAGS) | ccAll() | 2;
+}
+
+/** Replaces the non-arithmetic flags and DF's mirror. The caller updates HFLAGS. */
+export function setSystemFlags(flags: u64): void {
+  store<u64>(CPU, flags & FL_DEFINED & ~FL_ARITH, EFLAGS);
+  store<i64>(CPU, (flags & FL_DF) != 0 ? -1 : 1, DF_STEP);
+}
+
+/** All of RFLAGS. The caller updates HFLAGS. */
+export function setFlags(flags: u64): void {
+  setArith(flags);
+  setSystemFlags(flags);
+}

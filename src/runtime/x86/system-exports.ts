@@ -1,0 +1,1 @@
+export { cpu_init, cpu_reset } from './reset';
