@@ -18,7 +18,7 @@ export class IrBuilder {
   constructor(buffer: ArrayBufferLike, tempBase: number, tempLimit: number) {
     this.words = new Int32Array(buffer);
     this.tempBase = tempBase;
-    this.tempLimit = tempLimit;
+    this.tempLimit = Math.min(tempLimit, NO_SLOT & ~15);
     this.tempNext = tempBase;
   }
 
@@ -119,6 +119,11 @@ export class IrBuilder {
   /** Calls runtime helper number `helper`; pass NO_SLOT for an unused result. */
   call(helper: number, d: number = NO_SLOT, a: number = NO_SLOT, b: number = NO_SLOT, c: number = NO_SLOT): void {
     this.op4(OP.call, d, a, b, c, helper, this.restore);
+  }
+
+  /** Float arithmetic (fadd … fdiv): carries the restore word for the soft-float helper. */
+  farith(opcode: number, d: number, a: number, b: number): void {
+    this.op4(opcode, d, a, b, 0, 0, this.restore);
   }
 
   goto(ripLo: number, ripHi: number): void {

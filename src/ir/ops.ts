@@ -128,7 +128,7 @@ export const OPS = {
 
   // ---- floating point under the guest's environment: inline when FP_FAST is set and the result is normal (or an exact zero),
   // ---- otherwise the runtime's soft-float of the same name (`fadd_f32` … (dOffset, aOffset, bOffset))
-  fadd: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'low lane of d = a + b; x, imm: helper index and restore as in call' },
+  fadd: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'low lane of d = a + b; imm: restore word as in call; x unused' },
   fsub: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'low lane of d = a - b' },
   fmul: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'low lane of d = a * b' },
   fdiv: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'low lane of d = a / b' },
@@ -281,8 +281,11 @@ export const OP_INFO: readonly OpInfo[] = expand();
 /** Opcode numbers by name. They are not stable across versions: never store them. */
 export const OP = Object.fromEntries(OP_INFO.map((i) => [i.name, i.opcode])) as Readonly<Record<OpName, number>>;
 
-/** Slot number that means "none" in a call. */
-export const NO_SLOT = 0xffff;
+/**
+ * Slot that means "none" in a call. It lies behind the last temporary: the interpreter may read and write it without looking,
+ * the values are garbage.
+ */
+export const NO_SLOT = 0xfff8;
 
 /** Info field of a memory operation. */
 export const MEM_MMU_MASK = 0x3;
@@ -290,3 +293,5 @@ export const MEM_MMU_MASK = 0x3;
 export const MEM_RMW = 0x4;
 /** Stack-segment access: a non-canonical address raises #SS instead of #GP (x86). */
 export const MEM_STACK = 0x8;
+/** 16-byte accesses only: a misaligned address takes the slow path, which raises the target's alignment exception (x86: #GP(0)). */
+export const MEM_ALIGN = 0x10;
