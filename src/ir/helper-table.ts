@@ -15,6 +15,8 @@ export interface HelperRow {
   readonly faults?: true;
   /** Needs the RIP slot to hold the current instruction's RIP although it cannot fault. */
   readonly needsRip?: true;
+  /** No effect but its result: may be dropped when the result is unused. */
+  readonly pure?: true;
   readonly doc: string;
 }
 
