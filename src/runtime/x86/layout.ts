@@ -22,6 +22,8 @@ export const CC_DST = 0x80;
 export const CC_SRC = 0x88;
 export const CC_SRC2 = 0x90;
 export const CC_OP = 0x98;
+/** Carry and overflow that replace those of the base kind, see CC_CO_* at the end. */
+export const CC_CO = 0xa0;
 export const LOCAL_SLOT_LIMIT = 0x100;
 
 // ---- control words shared by every target (same offsets for all targets; see src/runtime/tcg/layout.ts)
@@ -239,3 +241,24 @@ export const CC_MUL8 = 40;
 export const CC_BITSCAN8 = 44;
 /** ZF = (CC_DST == 0), all other flags 0. POPCNT. */
 export const CC_POPCNT = 48;
+
+/**
+ * CC_OP = base kind (bits 7..0) | override (bits 11..8). With an override CF and OF come from the CC_CO slot, the other flags from
+ * the base kind. So BT, rotates, STC … need not compute the flags they keep.
+ */
+export const CC_BASE_MASK = 0xff;
+export const CC_CO_MASK = 0xf00;
+/** CC_CO holds CF in bit 0 and OF in bit 11. */
+export const CC_CO_FLAGS = 0x100;
+/** CC_CO = result of ROL: CF = bit 0, OF = bit 0 ^ top bit. */
+export const CC_CO_ROL8 = 0x200;
+export const CC_CO_ROL16 = 0x300;
+export const CC_CO_ROL32 = 0x400;
+export const CC_CO_ROL64 = 0x500;
+/** CC_CO = result of ROR: CF = top bit, OF = xor of the two top bits. */
+export const CC_CO_ROR8 = 0x600;
+export const CC_CO_ROR16 = 0x700;
+export const CC_CO_ROR32 = 0x800;
+export const CC_CO_ROR64 = 0x900;
+/** CC_CO holds CF in bit 0; OF is that of the base kind. */
+export const CC_CO_CARRY = 0xa00;
