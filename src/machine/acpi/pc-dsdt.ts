@@ -29,7 +29,6 @@ function pciRoot(options: PcDsdtOptions): Term {
   return aml.device(
     'PCI0',
     aml.name('_HID', aml.eisaId('PNP0A03')),
-    aml.name('_ADR', aml.integer(0)),
     aml.name('_UID', aml.integer(0)),
     aml.name('_BBN', aml.integer(0)),
     aml.name('_CRS', rootResources(options.lowRamEnd)),
