@@ -1,6 +1,7 @@
 /** Finding translated blocks: a hash table by physical identity (host address of the code), RIP and key. */
 import {
-  TB_FLAGS, TB_HASH, TB_HASH_BITS, TB_HASH_ENTRIES, TB_HASH_NEXT, TB_HOST_PC, TB_HOST_PC2, TB_INVALID, TB_KEY, TB_RIP,
+  SLOT_KEY, SLOT_RESTORE, SLOT_RIP, TB_FLAGS, TB_HASH, TB_HASH_BITS, TB_HASH_ENTRIES, TB_HASH_NEXT, TB_HOST_PC, TB_HOST_PC2,
+  TB_INVALID, TB_KEY, TB_RIP,
 } from './layout';
 import { jcInsert, linearOf } from './jump-cache';
 import { codePageGlobal, code_host_address, code_host_probe } from '../softmmu/fetch';
@@ -8,10 +9,6 @@ import { codePageGlobal, code_host_address, code_host_probe } from '../softmmu/f
 // @ts-ignore: decorator
 @external("env", "cpu_base")
 declare const CPU: i32;
-
-/** Offsets of the RIP and KEY slots, the same for every target. */
-const RIP: usize = 0x100;
-const KEY: usize = 0x108;
 
 // @ts-ignore: decorator
 @inline
@@ -67,8 +64,9 @@ export function jc_insert(tb: i32): void {
  * (FAULT is set) or if the code is not in RAM.
  */
 export function tb_find(): i32 {
-  const rip = load<u64>(CPU, RIP);
-  const key = load<u64>(CPU, KEY);
+  const rip = load<u64>(CPU, SLOT_RIP);
+  const key = load<u64>(CPU, SLOT_KEY);
+  store<u64>(CPU, 0, SLOT_RESTORE); // a fetch fault comes at a block boundary: the flags are as the slots say
   const host = code_host_address(rip);
   if (host == 0 || host == -1) return 0;
   const linear = linearOf(rip, key);
