@@ -3,12 +3,11 @@
 // second, made quiet.
 
 import {
-  DE, FINITE, IE, INF, QNAN, SNAN, ZERO,
+  DE, FINITE, IE, INF, PE, QNAN, SNAN, ZERO,
   aCls, aExp, aSig, aSign, bCls, bExp, bSig, bSign, daz, denormal, finish, flags,
   rCls, rExp, rSig, rSign,
   add, compare, div, mul, roundIntegral, sqrtA, toSigned, fromSigned, resultFromA,
 } from './core';
-import * as core from './core';
 
 const TOP: u64 = 0x8000000000000000;
 const F64_QUIET: u64 = 0x0008000000000000;
@@ -24,28 +23,28 @@ const F32_DEFAULT_NAN: u32 = 0xffc00000;
 export function loadA64(x: u64): void {
   const e = i32(x >> 52) & 0x7ff;
   const f = x & 0x000fffffffffffff;
-  core.aSign = i32(x >> 63);
+  aSign = i32(x >> 63);
   if (e == 0x7ff) {
-    core.aCls = f == 0 ? INF : (x & F64_QUIET) != 0 ? QNAN : SNAN;
-    core.aSig = TOP | (f << 11);
+    aCls = f == 0 ? INF : (x & F64_QUIET) != 0 ? QNAN : SNAN;
+    aSig = TOP | (f << 11);
     return;
   }
   if (e != 0) {
-    core.aCls = FINITE;
-    core.aExp = e - 1023;
-    core.aSig = TOP | (f << 11);
+    aCls = FINITE;
+    aExp = e - 1023;
+    aSig = TOP | (f << 11);
     return;
   }
   if (f == 0 || daz) {
-    core.aCls = ZERO;
-    core.aSig = 0;
+    aCls = ZERO;
+    aSig = 0;
     return;
   }
-  core.denormal = DE;
+  denormal = DE;
   const n = i32(clz(f));
-  core.aCls = FINITE;
-  core.aExp = -1022 - (n - 11);
-  core.aSig = f << n;
+  aCls = FINITE;
+  aExp = -1022 - (n - 11);
+  aSig = f << n;
 }
 
 /** Loads binary64 bits as operand b. */
@@ -55,42 +54,42 @@ export function loadB64(x: u64): void {
   const e = aExp;
   const m = aSig;
   loadA64(x);
-  core.bCls = aCls;
-  core.bSign = aSign;
-  core.bExp = aExp;
-  core.bSig = aSig;
-  core.aCls = c;
-  core.aSign = s;
-  core.aExp = e;
-  core.aSig = m;
+  bCls = aCls;
+  bSign = aSign;
+  bExp = aExp;
+  bSig = aSig;
+  aCls = c;
+  aSign = s;
+  aExp = e;
+  aSig = m;
 }
 
 /** Loads binary32 bits as operand a. */
 export function loadA32(x: u32): void {
   const e = i32(x >> 23) & 0xff;
   const f = x & 0x007fffff;
-  core.aSign = i32(x >> 31);
+  aSign = i32(x >> 31);
   if (e == 0xff) {
-    core.aCls = f == 0 ? INF : (x & F32_QUIET) != 0 ? QNAN : SNAN;
-    core.aSig = TOP | (u64(f) << 40);
+    aCls = f == 0 ? INF : (x & F32_QUIET) != 0 ? QNAN : SNAN;
+    aSig = TOP | (u64(f) << 40);
     return;
   }
   if (e != 0) {
-    core.aCls = FINITE;
-    core.aExp = e - 127;
-    core.aSig = TOP | (u64(f) << 40);
+    aCls = FINITE;
+    aExp = e - 127;
+    aSig = TOP | (u64(f) << 40);
     return;
   }
   if (f == 0 || daz) {
-    core.aCls = ZERO;
-    core.aSig = 0;
+    aCls = ZERO;
+    aSig = 0;
     return;
   }
-  core.denormal = DE;
+  denormal = DE;
   const n = i32(clz(u64(f)));
-  core.aCls = FINITE;
-  core.aExp = -126 - (n - 40);
-  core.aSig = u64(f) << n;
+  aCls = FINITE;
+  aExp = -126 - (n - 40);
+  aSig = u64(f) << n;
 }
 
 /** Loads binary32 bits as operand b. */
@@ -100,14 +99,14 @@ export function loadB32(x: u32): void {
   const e = aExp;
   const m = aSig;
   loadA32(x);
-  core.bCls = aCls;
-  core.bSign = aSign;
-  core.bExp = aExp;
-  core.bSig = aSig;
-  core.aCls = c;
-  core.aSign = s;
-  core.aExp = e;
-  core.aSig = m;
+  bCls = aCls;
+  bSign = aSign;
+  bExp = aExp;
+  bSig = aSig;
+  aCls = c;
+  aSign = s;
+  aExp = e;
+  aSig = m;
 }
 
 // --- packing -----------------------------------------------------------------------------------------------
@@ -161,12 +160,12 @@ export function isSnan32(x: u32): bool {
 }
 
 function propagate64(a: u64, b: u64): u64 {
-  if (isSnan64(a) || isSnan64(b)) core.flags = flags | IE;
+  if (isSnan64(a) || isSnan64(b)) flags |= IE;
   return (isNan64(a) ? a : b) | F64_QUIET;
 }
 
 function propagate32(a: u32, b: u32): u32 {
-  if (isSnan32(a) || isSnan32(b)) core.flags = flags | IE;
+  if (isSnan32(a) || isSnan32(b)) flags |= IE;
   return (isNan32(a) ? a : b) | F32_QUIET;
 }
 
@@ -184,7 +183,7 @@ export const SQRT: i32 = 6;
 function operate(op: i32): void {
   if (op == ADD) return add();
   if (op == SUB) {
-    core.bSign = bSign ^ 1;
+    bSign = bSign ^ 1;
     return add();
   }
   if (op == MUL) return mul();
@@ -196,14 +195,14 @@ function operate(op: i32): void {
 export function arith64(op: i32, a: u64, b: u64): u64 {
   if (op == SQRT) {
     if (isNan64(b)) return propagate64(b, b);
-    core.denormal = 0;
+    denormal = 0;
     loadA64(b);
     sqrtA();
     return pack64();
   }
   if (op == MIN || op == MAX) return minMax64(op, a, b);
   if (isNan64(a) || isNan64(b)) return propagate64(a, b);
-  core.denormal = 0;
+  denormal = 0;
   loadA64(a);
   loadB64(b);
   operate(op);
@@ -214,14 +213,14 @@ export function arith64(op: i32, a: u64, b: u64): u64 {
 export function arith32(op: i32, a: u32, b: u32): u32 {
   if (op == SQRT) {
     if (isNan32(b)) return propagate32(b, b);
-    core.denormal = 0;
+    denormal = 0;
     loadA32(b);
     sqrtA();
     return pack32();
   }
   if (op == MIN || op == MAX) return minMax32(op, a, b);
   if (isNan32(a) || isNan32(b)) return propagate32(a, b);
-  core.denormal = 0;
+  denormal = 0;
   loadA32(a);
   loadB32(b);
   operate(op);
@@ -231,7 +230,7 @@ export function arith32(op: i32, a: u32, b: u32): u32 {
 // SDM Vol. 2, MINSD/MAXSD: any NaN, and two zeros, return the second operand; any NaN raises IE.
 function minMax64(op: i32, a: u64, b: u64): u64 {
   if (isNan64(a) || isNan64(b)) {
-    core.flags = flags | IE;
+    flags |= IE;
     return b;
   }
   const order = compare64(a, b, true);
@@ -242,7 +241,7 @@ function minMax64(op: i32, a: u64, b: u64): u64 {
 
 function minMax32(op: i32, a: u32, b: u32): u32 {
   if (isNan32(a) || isNan32(b)) {
-    core.flags = flags | IE;
+    flags |= IE;
     return b;
   }
   const order = compare32(a, b, true);
@@ -254,44 +253,44 @@ function minMax32(op: i32, a: u32, b: u32): u32 {
 /** -1 less, 0 equal, 1 greater, 2 unordered. A quiet NaN raises IE only when `signalling`. */
 export function compare64(a: u64, b: u64, signalling: bool): i32 {
   if (isNan64(a) || isNan64(b)) {
-    if (signalling || isSnan64(a) || isSnan64(b)) core.flags = flags | IE;
+    if (signalling || isSnan64(a) || isSnan64(b)) flags |= IE;
     return 2;
   }
-  core.denormal = 0;
+  denormal = 0;
   loadA64(a);
   loadB64(b);
-  core.flags = flags | denormal;
+  flags |= denormal;
   return compare();
 }
 
 export function compare32(a: u32, b: u32, signalling: bool): i32 {
   if (isNan32(a) || isNan32(b)) {
-    if (signalling || isSnan32(a) || isSnan32(b)) core.flags = flags | IE;
+    if (signalling || isSnan32(a) || isSnan32(b)) flags |= IE;
     return 2;
   }
-  core.denormal = 0;
+  denormal = 0;
   loadA32(a);
   loadB32(b);
-  core.flags = flags | denormal;
+  flags |= denormal;
   return compare();
 }
 
 // --- conversions -------------------------------------------------------------------------------------------
 
 export function f32ToF64(x: u32): u64 {
-  core.denormal = 0;
+  denormal = 0;
   loadA32(x);
-  if (aCls == SNAN) core.flags = flags | IE;
-  core.flags = flags | denormal;
+  if (aCls == SNAN) flags |= IE;
+  flags |= denormal;
   resultFromA();
   return pack64();
 }
 
 export function f64ToF32(x: u64): u32 {
-  core.denormal = 0;
+  denormal = 0;
   loadA64(x);
-  if (aCls == SNAN) core.flags = flags | IE;
-  core.flags = flags | denormal;
+  if (aCls == SNAN) flags |= IE;
+  flags |= denormal;
   resultFromA();
   return pack32();
 }
@@ -323,7 +322,7 @@ export function roundInt64(x: u64, quiet: bool): u64 {
   loadA64(x);
   if (aCls == INF) return x;
   if (aCls == ZERO) return x & TOP;
-  if (roundIntegral() && !quiet) core.flags = flags | core.PE;
+  if (roundIntegral() && !quiet) flags |= PE;
   return pack64();
 }
 
@@ -332,6 +331,6 @@ export function roundInt32(x: u32, quiet: bool): u32 {
   loadA32(x);
   if (aCls == INF) return x;
   if (aCls == ZERO) return x & 0x80000000;
-  if (roundIntegral() && !quiet) core.flags = flags | core.PE;
+  if (roundIntegral() && !quiet) flags |= PE;
   return pack32();
 }
