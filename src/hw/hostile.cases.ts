@@ -10,6 +10,7 @@ export interface HostileTarget {
   readonly device: MmioDevice;
   /** Size of its region in bytes. */
   readonly size: number;
+  readonly minAccess?: AccessSize;
   readonly maxAccess?: AccessSize;
   readonly timers?: TimerQueue;
   readonly clock?: ManualClock;
@@ -20,8 +21,8 @@ const SIZES: readonly AccessSize[] = [1, 2, 4];
 export function testHostileInput(name: string, make: () => HostileTarget, rounds = 20000): void {
   test(`${name}: random accesses neither throw nor hang`, { timeout: 20000 }, () => {
     const next = randomSource(0xbad5eed);
-    const { device, size, maxAccess = 4, timers, clock } = make();
-    const sizes = SIZES.filter((s) => s <= maxAccess && s <= size);
+    const { device, size, minAccess = 1, maxAccess = 4, timers, clock } = make();
+    const sizes = SIZES.filter((s) => s >= minAccess && s <= maxAccess && s <= size);
     for (let i = 0; i < rounds; i++) {
       const access = sizes[Math.floor(next() * sizes.length)]!;
       const offset = Math.floor(next() * (size - access + 1));
