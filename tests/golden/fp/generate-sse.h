@@ -1,0 +1,1 @@
+#define SSE_SECTIONS
