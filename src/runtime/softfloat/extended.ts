@@ -3,9 +3,9 @@
 // a signalling one, otherwise the larger significand wins.
 
 import {
-  DE, FINITE, IE, INF, QNAN, SNAN, UNSUPPORTED, ZERO,
+  DE, FINITE, IE, INF, PE, QNAN, SNAN, UNSUPPORTED, ZERO,
   aCls, aExp, aSig, aSign, bCls, bExp, bSig, bSign, denormal, finish, flags,
-  rCls, rExp, rSig, rSign, setResult, invalid, mul, rc, RC_NEAREST, setFinite,
+  rCls, rExp, rSig, rSign, roundedUp, invalid, setFinite, setResult,
 } from './core';
 import { divWide, wideRem } from './wide';
 
@@ -66,12 +66,17 @@ export function loadBSlot(p: i32): void {
 export function packSignExp(): i32 {
   const sign = rSign << 15;
   if (rCls == FINITE) {
+    // Out of range even after the bias adjustment of an unmasked response (FSCALE only).
     if (rExp > EMAX) {
+      flags |= PE;
+      roundedUp = true;
       setResult(INF, rSign);
       rSig = TOP;
       return sign | 0x7fff;
     }
     if (rExp < EMIN) {
+      flags |= PE;
+      roundedUp = false;
       setResult(ZERO, rSign);
       return sign;
     }

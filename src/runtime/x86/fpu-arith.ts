@@ -142,9 +142,8 @@ function setCodes(o: i32): void {
 /** Finishes a comparison into C3 C2 C0. Returns false when an unmasked exception stopped it. */
 function finishCompare(o: i32): bool {
   signal(flags, 0);
-  if (blocked()) return false;
   setCodes(o);
-  return true;
+  return !blocked();
 }
 
 /** FCOM, FCOMP, FCOMPP (quiet = 0) and FUCOM… (quiet = 1) with ST(i), popping `pops` times. */

@@ -36,7 +36,8 @@ function pushLoaded(): void {
     flags |= denormal;
     resultFromA();
   }
-  if (blocked()) return signal(flags, 0);
+  // An unmasked denormal exception does not keep FLD from completing.
+  if ((flags & IE & ~masks) != 0) return signal(flags, 0);
   finish80(64);
   pushStack();
   storeSlot(st(0));
@@ -176,7 +177,7 @@ function pend(extra: i32, suppressing: i32, length: i64): void {
   pendingFlags = flags;
   pendingExtra = extra | ((flags & PE) != 0 && roundedUp ? SW_C1 : 0);
   if ((flags & ~masks & suppressing) == 0) return;
-  signal(flags, extra);
+  signal(flags & ~PE, extra);
   skipInstruction(length);
 }
 

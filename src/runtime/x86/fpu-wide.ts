@@ -166,7 +166,7 @@ export function wFraction(): void {
  * the last place towards the neglected terms so that it is never exact.
  */
 export function series(terms: i32, count: i32, xh: u64, xl: u64, alternating: bool): void {
-  let p = terms + count - 1 * 16;
+  let p = terms + (count - 1) * 16;
   let h = load<u64>(p);
   let l = load<u64>(p, 8);
   while (p != terms) {

@@ -243,6 +243,7 @@ static void storeCase(int op) {
 /** Stack faults: op on a stack with only `op & 1 ? 8 : 0` registers in use. */
 static void stackCase(int op) {
   u16 cw = next() & 1 ? 0x37f : 0x37e;
+  __asm__ volatile("fninit\nfldz\nfldz\nfldz\nfldz\nfldz\nfldz\nfldz\nfldz\n");
   u32 v = 0x3f800000;
   u64 mem[2] = { 0, 0 };
   say("cw", cw);
