@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Wasm } from '../../../util/webassembly.ts';
+import { webAssembly } from '../webassembly.ts';
 import { WasmCode } from './code.ts';
 import { EXTERNAL_FUNCTION, WasmModule } from './module.ts';
 import * as W from './opcodes.ts';
@@ -59,7 +59,8 @@ test('a module with two functions runs, and a reset module builds again', () => 
     code.op1(W.RETURN_CALL, f);
     code.op(W.END);
     module.export('f', EXTERNAL_FUNCTION, module.addFunction(binary, code));
-    const instance = new Wasm.Instance(new Wasm.Module(module.build()));
+    const wasm = webAssembly();
+    const instance = new wasm.Instance(new wasm.Module(module.build()), {});
     assert.equal((instance.exports['f'] as (a: number, b: number) => number)(4, 3), expected);
   }
 });

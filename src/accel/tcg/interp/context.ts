@@ -1,0 +1,291 @@
+import type { HelperInfo } from '../../../ir/helper-table.ts';
+import type { OpInfo } from '../../../ir/ops.ts';
+import { SCRATCH } from '../../../runtime/x86/layout.ts';
+import { SLOT_FAULT, SLOT_RESTORE, SLOT_RIP, TB_RIP } from '../../../runtime/tcg/layout.ts';
+import type { LoweringContext } from '../lowering-context.ts';
+import { lowerHelperCall, TYPE_OF } from '../lowering.ts';
+import type { WasmCode } from '../wasm/code.ts';
+import * as W from '../wasm/opcodes.ts';
+import {
+  FIELD_A, FIELD_B, FIELD_C, FIELD_D, FIELD_IMM, FIELD_RESTORE, FIELD_X, loadOf, storeOf,
+} from './operands.ts';
+
+/** Wasm function indexes that handlers call. */
+export interface InterpFunctions {
+  readonly helper: (helper: HelperInfo) => number;
+  readonly slowLoad: number;
+  readonly slowStore: number;
+  readonly load128: number;
+  readonly store128: number;
+  /** Soft-float helper by operation name. */
+  readonly softFloat: (name: string) => HelperInfo | undefined;
+}
+
+/** What one of the interpreter's functions does at the ends of a handler. */
+export interface InterpFlow {
+  /** Leave: FAULT is set. */
+  fault(): void;
+  /** Operation `call`. */
+  call(): void;
+  goto(): void;
+  branch(): void;
+  gotoIndirect(): void;
+  exitBlock(): void;
+}
+
+/**
+ * Lowering context of the interpreter: operands are slot offsets in the operation at `ip`. Locals 0 and 1 of every function
+ * that has handlers are `ip` and `tb`.
+ */
+export class InterpContext implements LoweringContext {
+  readonly code: WasmCode;
+  readonly cpuBase: number;
+  readonly isStatic = false;
+  knownInfo = -1;
+  zeroDisp = false;
+  readonly knownX = -1;
+  readonly unusedResult = false;
+  info!: OpInfo;
+  type: W.ValueType = W.I64;
+  /** The helper whose case is being emitted. */
+  helper: HelperInfo | undefined;
+  /** Byte offset of the operation from `ip` (second operation of a fused pair). */
+  base = 0;
+  readonly ip = 0;
+  readonly tb = 1;
+  private readonly functions: InterpFunctions;
+  private readonly flow: InterpFlow;
+  private readonly scratchLocals = new Map<number, number>();
+
+  constructor(code: WasmCode, cpuBase: number, functions: InterpFunctions, flow: InterpFlow) {
+    this.code = code;
+    this.cpuBase = cpuBase;
+    this.functions = functions;
+    this.flow = flow;
+  }
+
+  /** Starts a new function: scratch locals are declared afresh. */
+  beginFunction(): void {
+    this.scratchLocals.clear();
+  }
+
+  beginOp(info: OpInfo): void {
+    this.info = info;
+    this.type = TYPE_OF[info.opcode]!;
+  }
+
+  word(): number {
+    throw new Error('the interpreter has no constant operands');
+  }
+
+  /** Pushes a field of the operation. */
+  field(opcode: number, offset: number): void {
+    this.code.localGet(this.ip);
+    this.code.mem(opcode, this.base + offset);
+  }
+
+  private slot(offset: number, type: W.ValueType): void {
+    this.field(W.I32_LOAD16_U, offset);
+    this.code.mem(loadOf(type), this.cpuBase);
+  }
+
+  a(type: W.ValueType): void {
+    this.slot(FIELD_A, type);
+  }
+
+  b(type: W.ValueType): void {
+    if (this.info.isImm) this.imm(type);
+    else this.slot(FIELD_B, type);
+  }
+
+  c(type: W.ValueType): void {
+    this.slot(FIELD_C, type);
+  }
+
+  d(type: W.ValueType): void {
+    this.slot(FIELD_D, type);
+  }
+
+  imm(type: W.ValueType): void {
+    this.field(type === W.I32 ? W.I32_LOAD : W.I64_LOAD, FIELD_IMM);
+  }
+
+  x(type: W.ValueType): void {
+    this.field(type === W.I32 ? W.I32_LOAD16_U : W.I64_LOAD16_U, FIELD_X);
+  }
+
+  imm32(type: W.ValueType): void {
+    this.field(type === W.I32 ? W.I32_LOAD : W.I64_LOAD32_S, FIELD_RESTORE);
+  }
+
+  disp(): void {
+    this.field(W.I64_LOAD32_S, FIELD_IMM);
+  }
+
+  fieldB(): void {
+    this.field(W.I32_LOAD16_U, FIELD_B);
+  }
+
+  constant128(): void {
+    this.field(W.V128_LOAD, FIELD_IMM);
+  }
+
+  dest(): void {
+    this.field(W.I32_LOAD16_U, FIELD_D);
+  }
+
+  result(type: W.ValueType): void {
+    if (type === W.I32) this.code.op(W.I64_EXTEND_I32_U);
+    this.code.mem(storeOf(type), this.cpuBase);
+  }
+
+  loadState(opcode: number): void {
+    this.field(W.I32_LOAD16_U, FIELD_A);
+    this.code.mem(opcode, this.cpuBase);
+  }
+
+  stateAddress(): void {
+    this.field(W.I32_LOAD16_U, FIELD_D);
+  }
+
+  storeState(opcode: number): void {
+    this.code.mem(opcode, this.cpuBase);
+  }
+
+  loadControl(opcode: number, offset: number): void {
+    this.code.i32(this.cpuBase + offset);
+    this.code.mem(opcode, 0);
+  }
+
+  /** `storeControl(offset, opcode, value)`: stores what `value` pushes. */
+  storeControl(offset: number, opcode: number, value: () => void): void {
+    this.code.i32(this.cpuBase + offset);
+    value();
+    this.code.mem(opcode, 0);
+  }
+
+  scratch(type: W.ValueType, n: number): number {
+    const key = (type << 8) | n;
+    let local = this.scratchLocals.get(key);
+    if (local === undefined) {
+      local = this.code.local(type);
+      this.scratchLocals.set(key, local);
+    }
+    return local;
+  }
+
+  /** Pushes `info << 8 | size`, as the runtime's slow paths want it, or the bare info. */
+  private sizeInfo(size: number): void {
+    this.fieldB();
+    this.code.i32(8);
+    this.code.op(W.I32_SHL);
+    this.code.i32(size);
+    this.code.op(W.I32_OR);
+  }
+
+  /** RIP = tb.rip + (restore & 0xffff); RESTORE = restore. */
+  private storeRestore(): void {
+    const { code } = this;
+    this.storeControl(SLOT_RIP, W.I64_STORE, () => {
+      code.localGet(this.tb);
+      code.mem(W.I64_LOAD, TB_RIP);
+      this.field(W.I64_LOAD16_U, FIELD_RESTORE);
+      code.op(W.I64_ADD);
+    });
+    this.storeControl(SLOT_RESTORE, W.I64_STORE, () => this.field(W.I64_LOAD32_U, FIELD_RESTORE));
+  }
+
+  private leaveOnFault(): void {
+    const { code } = this;
+    this.loadControl(W.I32_LOAD, SLOT_FAULT);
+    code.op1(W.IF, W.VOID);
+    this.flow.fault();
+    code.op(W.END);
+  }
+
+  slowLoad(va: number, size: number): void {
+    this.storeRestore();
+    this.code.localGet(va);
+    this.sizeInfo(size);
+    this.code.op1(W.CALL, this.functions.slowLoad);
+    this.leaveOnFault();
+  }
+
+  slowStore(va: number, size: number): void {
+    this.storeRestore();
+    this.code.localGet(va);
+    this.d(W.I64);
+    this.sizeInfo(size);
+    this.code.op1(W.CALL, this.functions.slowStore);
+    this.leaveOnFault();
+  }
+
+  slowLoad128(va: number): void {
+    this.storeRestore();
+    this.code.localGet(va);
+    this.code.i32(this.cpuBase + SCRATCH);
+    this.fieldB();
+    this.code.op1(W.CALL, this.functions.load128);
+    this.leaveOnFault();
+    this.loadControl(W.V128_LOAD, SCRATCH);
+  }
+
+  slowStore128(va: number): void {
+    this.storeRestore();
+    this.code.localGet(va);
+    this.field(W.I32_LOAD16_U, FIELD_D);
+    this.code.i32(this.cpuBase);
+    this.code.op(W.I32_ADD);
+    this.fieldB();
+    this.code.op1(W.CALL, this.functions.store128);
+    this.leaveOnFault();
+  }
+
+  call(): void {
+    if (this.helper === undefined) this.flow.call();
+    else lowerHelperCall(this, this.helper);
+  }
+
+  beforeHelper(helper: HelperInfo): void {
+    if (helper.faults || helper.needsRip) this.storeRestore();
+  }
+
+  callHelper(helper: HelperInfo): void {
+    this.code.op1(W.CALL, this.functions.helper(helper));
+  }
+
+  afterHelper(helper: HelperInfo): void {
+    if (helper.faults) this.leaveOnFault();
+  }
+
+  callSoftFloat(): void {
+    const helper = this.functions.softFloat(this.info.name);
+    if (helper === undefined) {
+      this.code.op(W.UNREACHABLE);
+      return;
+    }
+    this.storeRestore();
+    this.field(W.I64_LOAD16_U, FIELD_D);
+    this.field(W.I64_LOAD16_U, FIELD_A);
+    this.field(W.I64_LOAD16_U, FIELD_B);
+    this.callHelper(helper);
+    if (helper.result) this.code.op(W.DROP);
+    this.afterHelper(helper);
+  }
+
+  goto(): void {
+    this.flow.goto();
+  }
+
+  branch(): void {
+    this.flow.branch();
+  }
+
+  gotoIndirect(): void {
+    this.flow.gotoIndirect();
+  }
+
+  exitBlock(): void {
+    this.flow.exitBlock();
+  }
+}

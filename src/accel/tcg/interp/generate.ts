@@ -1,0 +1,446 @@
+import type { HelperInfo } from '../../../ir/helper-table.ts';
+import { OP_INFO, type OpInfo } from '../../../ir/ops.ts';
+import {
+  EXIT_FAULT, EXIT_HOT, EXIT_REQUESTED, EXIT_TRANSLATE, JC_BASE, JC_BITS, JC_ENTRIES, JC_ENTRY_SHIFT, JC_FUNC, JC_IR, JC_KEY,
+  JC_RIP, JC_TB, SLOT_EXIT_ARG, SLOT_EXIT_REASON, SLOT_EXIT_REQUEST, SLOT_FAULT, SLOT_KEY, SLOT_RIP, TB_FUNC, TB_HOT,
+} from '../../../runtime/tcg/layout.ts';
+import { LOWERING_OF } from '../lowering.ts';
+import { WasmCode } from '../wasm/code.ts';
+import { EXTERNAL_FUNCTION, WasmModule } from '../wasm/module.ts';
+import * as W from '../wasm/opcodes.ts';
+import { InterpContext, type InterpFlow, type InterpFunctions } from './context.ts';
+import { FIELD_ELSE, FIELD_IMM, FIELD_X } from './operands.ts';
+
+/**
+ * Generator of the interpreter module (tier 0). Imports: `env.memory` (shared), `env.table` (functions () -> ()), `runtime.*` (slow
+ * paths, tb_find and every helper by name). Exports: `enter: () -> i32` (an EXIT_* reason), `run: () -> ()`. Table entry 0 is set
+ * to `run`: executes from the RIP and KEY slots until it must return to the dispatcher.
+ *
+ * Three functions hold handlers, so that the hot one stays small: `run` (integer operations, memory, terminators), `rare` (vector
+ * and float operations) and `callHelper` (one case per runtime helper).
+ */
+export interface InterpOptions {
+  readonly cpuBase: number;
+  readonly helpers: readonly HelperInfo[];
+}
+
+const IP = 0;
+const TB = 1;
+
+export function generateInterpreter(options: InterpOptions): Uint8Array {
+  return new Generator(options).generate();
+}
+
+/** Operations that live in the second function. */
+function isRare(info: OpInfo): boolean {
+  return info.name.startsWith('v') || info.name.endsWith('128') || info.type === 'f32' || info.type === 'f64';
+}
+
+class Generator {
+  private readonly module = new WasmModule();
+  private readonly code = new WasmCode();
+  private readonly cpuBase: number;
+  private readonly helpers: readonly HelperInfo[];
+  private readonly helperFunctions: number[] = [];
+  private tbFind = 0;
+  private functions!: InterpFunctions;
+  private rareFunction = 0;
+  private callFunction = 0;
+  private readonly voidType: number;
+  private readonly stepType: number;
+
+  constructor(options: InterpOptions) {
+    this.cpuBase = options.cpuBase;
+    this.helpers = options.helpers;
+    this.voidType = this.module.type([], []);
+    this.stepType = this.module.type([W.I32, W.I32], [W.I32]);
+  }
+
+  generate(): Uint8Array {
+    this.imports();
+    const enterType = this.module.type([], [W.I32]);
+    const run = this.module.declare(this.voidType);
+    this.rareFunction = this.module.declare(this.stepType);
+    this.callFunction = this.module.declare(this.stepType);
+    const enter = this.module.declare(enterType);
+    this.run();
+    this.rare();
+    this.callHelper();
+    this.enter(run);
+    this.module.export('run', EXTERNAL_FUNCTION, run);
+    this.module.export('enter', EXTERNAL_FUNCTION, enter);
+    this.module.element(0, [run]);
+    return this.module.build().slice();
+  }
+
+  private imports(): void {
+    const { module } = this;
+    module.importMemory('env', 'memory', 1, 65536);
+    module.importTable('env', 'table', 1);
+    const runtime = (name: string, params: number[], results: number[]) =>
+      module.importFunction('runtime', name, module.type(params, results));
+    const slowLoad = runtime('ld_slow', [W.I64, W.I32], [W.I64]);
+    const slowStore = runtime('st_slow', [W.I64, W.I64, W.I32], []);
+    const load128 = runtime('ld128_slow', [W.I64, W.I32, W.I32], []);
+    const store128 = runtime('st128_slow', [W.I64, W.I32, W.I32], []);
+    this.tbFind = runtime('tb_find', [], [W.I32]);
+    for (const h of this.helpers) {
+      this.helperFunctions[h.index] = runtime(h.name, Array<number>(h.args).fill(W.I64), h.result ? [W.I64] : []);
+    }
+    const byName = new Map(this.helpers.map((h) => [h.name, h]));
+    this.functions = {
+      slowLoad, slowStore, load128, store128,
+      helper: (h) => this.helperFunctions[h.index]!,
+      softFloat: (name) => byName.get(name),
+    };
+  }
+
+  private context(flow: InterpFlow): InterpContext {
+    return new InterpContext(this.code, this.cpuBase, this.functions, flow);
+  }
+
+  /**
+   * `block`s around a `br_table` with one case per handler: `select` pushes the number to dispatch on, `targets[n]` is the case
+   * of number n (-1: the trap behind the last case), `handler(case, depth)` emits a case; `depth` is the label of what encloses
+   * the whole switch. A handler never falls through.
+   */
+  private dispatch(
+    caseCount: number, targets: readonly number[], select: () => void, handler: (index: number, depth: number) => void,
+  ): void {
+    const { code } = this;
+    for (let i = 0; i <= caseCount; i++) code.op1(W.BLOCK, W.VOID);
+    select();
+    code.byte(W.BR_TABLE);
+    code.u32(targets.length);
+    for (const t of targets) code.u32(t < 0 ? caseCount : t);
+    code.u32(caseCount);
+    code.op(W.END);
+    for (let i = 0; i < caseCount; i++) {
+      handler(i, caseCount - i);
+      code.op(W.END);
+    }
+    code.op(W.UNREACHABLE);
+  }
+
+  /** Pushes the jump-cache entry's byte offset from cpu_base for the rip in local `rip`. */
+  private jumpCacheEntry(rip: number): void {
+    const { code } = this;
+    code.localGet(rip);
+    code.localGet(rip);
+    code.i64s(JC_BITS);
+    code.op(W.I64_SHR_U);
+    code.op(W.I64_XOR);
+    code.op(W.I32_WRAP_I64);
+    code.i32(JC_ENTRIES - 1);
+    code.op(W.I32_AND);
+    code.i32(JC_ENTRY_SHIFT);
+    code.op(W.I32_SHL);
+  }
+
+  /** Leaves 1 on the stack if entry `e` is for `rip` and the KEY slot. */
+  private entryMatches(cx: InterpContext, e: number, rip: number): void {
+    const { code } = this;
+    const base = this.cpuBase + JC_BASE;
+    code.localGet(e);
+    code.mem(W.I64_LOAD, base + JC_RIP);
+    code.localGet(rip);
+    code.op(W.I64_EQ);
+    code.localGet(e);
+    code.mem(W.I64_LOAD, base + JC_KEY);
+    cx.loadControl(W.I64_LOAD, SLOT_KEY);
+    code.op(W.I64_EQ);
+    code.op(W.I32_AND);
+  }
+
+  private run(): void {
+    const { code } = this;
+    code.begin(0);
+    code.local(W.I32);
+    code.local(W.I32);
+    const rip = code.local(W.I64);
+    const e = code.local(W.I32);
+    const cx: InterpContext = this.context(this.runFlow(() => cx, rip));
+    cx.loadControl(W.I64_LOAD, SLOT_RIP);
+    code.localSet(rip);
+    code.op1(W.LOOP, W.VOID);
+    this.enterBlock(cx, rip, e);
+    code.op1(W.LOOP, W.VOID);
+    this.runCases(cx);
+    code.op(W.END);
+    code.op(W.END);
+    code.op(W.END);
+    this.module.addBody(code);
+  }
+
+  /** With `rip` set: stores RIP, finds the block, polls, counts; falls through with `ip` and `tb` set or returns. */
+  private enterBlock(cx: InterpContext, rip: number, e: number): void {
+    const { code } = this;
+    const base = this.cpuBase + JC_BASE;
+    cx.storeControl(SLOT_RIP, W.I64_STORE, () => code.localGet(rip));
+    this.jumpCacheEntry(rip);
+    code.localSet(e);
+    this.entryMatches(cx, e, rip);
+    code.op(W.I32_EQZ);
+    this.returnIf();
+    code.localGet(e);
+    code.mem(W.I32_LOAD, base + JC_FUNC);
+    code.op1(W.IF, W.VOID);
+    code.localGet(e);
+    code.mem(W.I32_LOAD, base + JC_FUNC);
+    code.op1(W.RETURN_CALL_INDIRECT, this.voidType);
+    code.byte(0);
+    code.op(W.END);
+    code.i32(this.cpuBase + SLOT_EXIT_REQUEST);
+    code.mem(W.I32_ATOMIC_LOAD, 0, 2);
+    this.returnIf();
+    code.localGet(e);
+    code.mem(W.I32_LOAD, base + JC_TB);
+    code.localSet(TB);
+    this.countDown(cx);
+    code.localGet(e);
+    code.mem(W.I32_LOAD, base + JC_IR);
+    code.localSet(IP);
+  }
+
+  private returnIf(): void {
+    this.code.op1(W.IF, W.VOID);
+    this.code.op(W.RETURN);
+    this.code.op(W.END);
+  }
+
+  private countDown(cx: InterpContext): void {
+    const { code } = this;
+    const hot = cx.scratch(W.I32, 0);
+    code.localGet(TB);
+    code.localGet(TB);
+    code.mem(W.I32_LOAD, TB_HOT);
+    code.i32(1);
+    code.op(W.I32_SUB);
+    code.localTee(hot);
+    code.mem(W.I32_STORE, TB_HOT);
+    code.localGet(hot);
+    code.op(W.I32_EQZ);
+    code.op1(W.IF, W.VOID);
+    cx.storeControl(SLOT_EXIT_REASON, W.I32_STORE, () => code.i32(EXIT_HOT));
+    cx.storeControl(SLOT_EXIT_ARG, W.I32_STORE, () => code.localGet(TB));
+    code.op(W.RETURN);
+    code.op(W.END);
+  }
+
+  /** Label of the loop around the handlers, from the current handler; the block loop is one further. */
+  private nextLabel = 0;
+
+  private runFlow(cx: () => InterpContext, rip: number): InterpFlow {
+    const { code } = this;
+    const enter = () => code.op1(W.BR, this.nextLabel + 1);
+    return {
+      fault: () => code.op(W.RETURN),
+      exitBlock: () => code.op(W.RETURN),
+      goto: () => {
+        cx().field(W.I64_LOAD, FIELD_IMM);
+        code.localSet(rip);
+        enter();
+      },
+      branch: () => {
+        // ip + FIELD_IMM, or ip + FIELD_ELSE when the condition is zero
+        code.localGet(IP);
+        code.localGet(IP);
+        code.i32(FIELD_ELSE - FIELD_IMM);
+        code.op(W.I32_ADD);
+        cx().a(W.I32);
+        code.op(W.SELECT);
+        code.mem(W.I64_LOAD, FIELD_IMM);
+        code.localSet(rip);
+        enter();
+      },
+      gotoIndirect: () => {
+        cx().loadControl(W.I64_LOAD, SLOT_RIP);
+        code.localSet(rip);
+        enter();
+      },
+      call: () => this.callStep(this.callFunction, this.nextLabel),
+    };
+  }
+
+  /** Calls a function that executes the operation at ip and returns the next ip, 0 on a fault. */
+  private callStep(index: number, next: number): void {
+    const { code } = this;
+    code.localGet(IP);
+    code.localGet(TB);
+    code.op1(W.CALL, index);
+    code.localTee(IP);
+    code.op1(W.BR_IF, next);
+    code.op(W.RETURN);
+  }
+
+  private advance(size: number): void {
+    const { code } = this;
+    code.localGet(IP);
+    code.i32(size);
+    code.op(W.I32_ADD);
+  }
+
+  private runCases(cx: InterpContext): void {
+    const { code } = this;
+    const common = OP_INFO.filter((i) => !isRare(i));
+    const targets = OP_INFO.map((i) => (isRare(i) ? common.length : common.indexOf(i)));
+    this.dispatch(
+      common.length + 1,
+      targets,
+      () => cx.field(W.I32_LOAD16_U, 0),
+      (index, depth) => {
+        this.nextLabel = depth;
+        const info = common[index];
+        if (info === undefined) return this.callStep(this.rareFunction, depth);
+        cx.beginOp(info);
+        LOWERING_OF[info.opcode]!(cx);
+        if (info.effect === 'control' || info.effect === 'call') return;
+        this.advance(info.size);
+        code.localSet(IP);
+        code.op1(W.BR, depth);
+      },
+    );
+  }
+
+  /** Flow of the functions that execute one operation and return the next ip. */
+  private stepFlow(): InterpFlow {
+    const { code } = this;
+    const unexpected = () => {
+      throw new Error('terminator outside the main function');
+    };
+    return {
+      fault: () => {
+        code.i32(0);
+        code.op(W.RETURN);
+      },
+      call: unexpected, goto: unexpected, branch: unexpected, gotoIndirect: unexpected, exitBlock: unexpected,
+    };
+  }
+
+  private rare(): void {
+    const { code } = this;
+    code.begin(2);
+    const cx = this.context(this.stepFlow());
+    const rare = OP_INFO.filter(isRare);
+    this.dispatch(
+      rare.length,
+      OP_INFO.map((i) => rare.indexOf(i)),
+      () => cx.field(W.I32_LOAD16_U, 0),
+      (index) => {
+        const info = rare[index]!;
+        cx.beginOp(info);
+        LOWERING_OF[info.opcode]!(cx);
+        this.advance(info.size);
+        code.op(W.RETURN);
+      },
+    );
+    code.op(W.END);
+    this.module.addBody(code);
+  }
+
+  private callHelper(): void {
+    const { code } = this;
+    code.begin(2);
+    const cx = this.context(this.stepFlow());
+    const call = OP_INFO.find((i) => i.name === 'call')!;
+    cx.beginOp(call);
+    this.dispatch(
+      this.helpers.length,
+      this.helpers.map((_, i) => i),
+      () => cx.field(W.I32_LOAD16_U, FIELD_X),
+      (index) => {
+        cx.helper = this.helpers[index]!;
+        LOWERING_OF[call.opcode]!(cx);
+        this.advance(call.size);
+        code.op(W.RETURN);
+      },
+    );
+    code.op(W.END);
+    this.module.addBody(code);
+  }
+
+  /** The dispatcher: runs blocks until one of the exit reasons holds, and returns it. */
+  private enter(run: number): void {
+    const { code } = this;
+    code.begin(0);
+    const rip = code.local(W.I64);
+    const e = code.local(W.I32);
+    const func = code.local(W.I32);
+    const cx = this.context(this.stepFlow());
+    cx.storeControl(SLOT_EXIT_REASON, W.I64_STORE, () => code.i64s(0));
+    code.op1(W.LOOP, W.VOID);
+    code.i32(this.cpuBase + SLOT_EXIT_REQUEST);
+    code.mem(W.I32_ATOMIC_LOAD, 0, 2);
+    this.leaveIf(cx, EXIT_REQUESTED);
+    cx.loadControl(W.I64_LOAD, SLOT_RIP);
+    code.localSet(rip);
+    this.jumpCacheEntry(rip);
+    code.localSet(e);
+    this.entryMatches(cx, e, rip);
+    code.op1(W.IF, W.VOID);
+    code.localGet(e);
+    code.mem(W.I32_LOAD, this.cpuBase + JC_BASE + JC_FUNC);
+    code.localSet(func);
+    code.op(W.ELSE);
+    this.findBlock(cx, func);
+    code.op(W.END);
+    code.localGet(func);
+    code.op1(W.IF, W.VOID);
+    code.localGet(func);
+    code.op1(W.CALL_INDIRECT, this.voidType);
+    code.byte(0);
+    code.op(W.ELSE);
+    code.op1(W.CALL, run);
+    code.op(W.END);
+    this.afterRun(cx);
+    code.op1(W.BR, 0);
+    code.op(W.END);
+    code.op(W.UNREACHABLE);
+    code.op(W.END);
+    this.module.addBody(code);
+  }
+
+  /** Returns `reason` if the value on the stack is not zero. */
+  private leaveIf(cx: InterpContext, reason: number): void {
+    const { code } = this;
+    code.op1(W.IF, W.VOID);
+    this.leave(cx, reason);
+    code.op(W.END);
+  }
+
+  private leave(cx: InterpContext, reason: number): void {
+    const { code } = this;
+    cx.storeControl(SLOT_EXIT_REASON, W.I32_STORE, () => code.i32(reason));
+    code.i32(reason);
+    code.op(W.RETURN);
+  }
+
+  /** Slow look-up; sets `func` or returns. */
+  private findBlock(cx: InterpContext, func: number): void {
+    const { code } = this;
+    const tb = cx.scratch(W.I32, 0);
+    code.op1(W.CALL, this.tbFind);
+    code.localTee(tb);
+    code.op(W.I32_EQZ);
+    code.op1(W.IF, W.VOID);
+    cx.loadControl(W.I32_LOAD, SLOT_FAULT);
+    this.leaveIf(cx, EXIT_FAULT);
+    this.leave(cx, EXIT_TRANSLATE);
+    code.op(W.END);
+    code.localGet(tb);
+    code.mem(W.I32_LOAD, TB_FUNC);
+    code.localSet(func);
+  }
+
+  /** FAULT → EXIT_REASON if the runtime set one, else EXIT_FAULT. No fault → return if EXIT_REASON was set. */
+  private afterRun(cx: InterpContext): void {
+    const { code } = this;
+    cx.loadControl(W.I32_LOAD, SLOT_EXIT_REASON);
+    code.op1(W.IF, W.VOID);
+    cx.loadControl(W.I32_LOAD, SLOT_EXIT_REASON);
+    code.op(W.RETURN);
+    code.op(W.END);
+    cx.loadControl(W.I32_LOAD, SLOT_FAULT);
+    this.leaveIf(cx, EXIT_FAULT);
+  }
+}
