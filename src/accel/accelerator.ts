@@ -1,3 +1,5 @@
+import type { CpuIrqSink } from '../core/cpu-ports.ts';
+
 /** Why a vCPU stopped executing guest code. */
 export type VcpuExit =
   /** HLT with nothing pending: sleep until the next event. */
@@ -28,7 +30,7 @@ export interface VcpuBus {
 }
 
 /** One vCPU of an accelerator, driven by the machine thread. */
-export interface Vcpu {
+export interface Vcpu extends CpuIrqSink {
   run(): VcpuExit;
   /** Architectural reset (power-on values). */
   reset(): void;

@@ -1,5 +1,5 @@
 import {
-  CODE_MASK, PAGE_FLAGS, RAM_BASE, RAM_MAP_COUNT, RAM_MAP_FLAGS, RAM_MAP_HOST, RAM_MAP_MAX, RAM_MAP_ROM, RAM_MAP_ROWS,
+  RAM_BASE, RAM_MAP_COUNT, RAM_MAP_FLAGS, RAM_MAP_HOST, RAM_MAP_MAX, RAM_MAP_ROM, RAM_MAP_ROWS,
   RAM_MAP_SIZE, RAM_MAP_START, VCPU_BASE, VCPU_STRIDE,
 } from '../../runtime/tcg/layout.ts';
 import { assert, UserError } from '../../util/errors.ts';
@@ -69,12 +69,21 @@ export class TcgMemory {
     }
   }
 
-  /** Index of the low word of a page's code mask; the high word follows. */
-  codeMaskIndex(hostPage: number): number {
-    return (CODE_MASK >>> 2) + hostPage * 2;
+  /** Address in this memory of a guest-physical address, 0 where there is neither RAM nor ROM. */
+  hostAddress(physical: number): number {
+    const count = this.u32[RAM_MAP_COUNT >>> 2]!;
+    let row = RAM_MAP_ROWS;
+    for (let i = 0; i < count; i++, row += RAM_MAP_ROW_SIZE) {
+      const offset = physical - this.view.getFloat64(row + RAM_MAP_START, true);
+      if (offset >= 0 && offset < this.view.getFloat64(row + RAM_MAP_SIZE, true)) {
+        return this.view.getUint32(row + RAM_MAP_HOST, true) + offset;
+      }
+    }
+    return 0;
   }
 
-  pageFlagsIndex(hostPage: number): number {
-    return PAGE_FLAGS + hostPage;
+  /** Address in this memory of an offset in the guest's RAM buffer. */
+  ramAddress(ramOffset: number): number {
+    return RAM_BASE + ramOffset;
   }
 }

@@ -32,6 +32,8 @@ export const TLB_AUX = 28;
 export const TLB_SLOW_MMIO = 1;
 export const TLB_SLOW_NOTDIRTY = 2;
 export const TLB_SLOW_ROM = 4;
+/** A guest data breakpoint lies in the page. */
+export const TLB_SLOW_WATCH = 8;
 /** Mark of a global page (informational, in TLB_CODE's low bits never set on the fast path). */
 
 /** Jump cache: JC_ENTRIES entries of JC_ENTRY_SIZE bytes, index = (rip ^ (rip >> JC_BITS)) & (JC_ENTRIES - 1), low 32 bits of rip. */

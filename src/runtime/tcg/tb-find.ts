@@ -1,10 +1,11 @@
 /** Finding translated blocks: a hash table by physical identity (host address of the code), RIP and key. */
 import {
-  SLOT_KEY, SLOT_RESTORE, SLOT_RIP, TB_FLAGS, TB_HASH, TB_HASH_BITS, TB_HASH_ENTRIES, TB_HASH_NEXT, TB_HOST_PC, TB_HOST_PC2,
+  SLOT_FAULT, SLOT_KEY, SLOT_RESTORE, SLOT_RIP, TB_FLAGS, TB_HASH, TB_HASH_BITS, TB_HASH_ENTRIES, TB_HASH_NEXT, TB_HOST_PC, TB_HOST_PC2,
   TB_INVALID, TB_KEY, TB_RIP,
 } from './layout';
 import { jcInsert, linearOf } from './jump-cache';
 import { codePageGlobal, code_host_address, code_host_probe } from '../softmmu/fetch';
+import { ld_slow, st_slow } from '../softmmu/slow';
 
 // @ts-ignore: decorator
 @external("env", "cpu_base")
@@ -59,6 +60,18 @@ export function jc_insert(tb: i32): void {
   jcInsert(tb, global);
 }
 
+function lookUp(host: u32, rip: u64, key: u64, linear: u64): usize {
+  let tb: usize = load<u32>(bucketOf(host, rip, key));
+  while (tb != 0) {
+    if (
+      load<u32>(tb, TB_HOST_PC) == host && load<u64>(tb, TB_RIP) == rip && load<u64>(tb, TB_KEY) == key &&
+      (load<u32>(tb, TB_FLAGS) & TB_INVALID) == 0 && secondPageMatches(tb, linear)
+    ) return tb;
+    tb = load<u32>(tb, TB_HASH_NEXT);
+  }
+  return 0;
+}
+
 /**
  * The valid block at the RIP and KEY slots, entered into the jump cache; 0 if there is none (translate one), if the fetch faults
  * (FAULT is set) or if the code is not in RAM.
@@ -69,17 +82,53 @@ export function tb_find(): i32 {
   store<u64>(CPU, 0, SLOT_RESTORE); // a fetch fault comes at a block boundary: the flags are as the slots say
   const host = code_host_address(rip);
   if (host == 0 || host == -1) return 0;
+  const tb = lookUp(host, rip, key, linearOf(rip, key));
+  if (tb != 0) jc_insert(<i32>tb);
+  return <i32>tb;
+}
+
+/** Host address of the code at the RIP slot, 0 with FAULT set, or -1 where it is not RAM. */
+export function tb_code_address(): i32 {
+  store<u64>(CPU, 0, SLOT_RESTORE);
+  return code_host_address(load<i64>(CPU, SLOT_RIP));
+}
+
+/** Host address of the page behind the one RIP points into, 0 if it cannot be fetched from. */
+export function tb_next_page(): i32 {
+  const linear = linearOf(load<u64>(CPU, SLOT_RIP), load<u64>(CPU, SLOT_KEY));
+  return code_host_probe((linear & ~0xfff) + 0x1000);
+}
+
+/** Raises the fault of fetching from the page behind the one RIP points into. Returns as tb_code_address. */
+export function tb_fault_next_page(): i32 {
+  const rip = load<u64>(CPU, SLOT_RIP);
+  const linear = linearOf(rip, load<u64>(CPU, SLOT_KEY));
+  store<u64>(CPU, 0, SLOT_RESTORE);
+  return code_host_address(rip + (0x1000 - (linear & 0xfff)));
+}
+
+/** The block at another RIP under the KEY slot, without entering it into the jump cache; 0 if there is none. */
+export function tb_peek(ripLo: i32, ripHi: i32): i32 {
+  const rip = <u64>(<u32>ripLo) | (<u64>(<u32>ripHi) << 32);
+  const key = load<u64>(CPU, SLOT_KEY);
   const linear = linearOf(rip, key);
-  let tb: usize = load<u32>(bucketOf(host, rip, key));
-  while (tb != 0) {
-    if (
-      load<u32>(tb, TB_HOST_PC) == <u32>host && load<u64>(tb, TB_RIP) == rip && load<u64>(tb, TB_KEY) == key &&
-      (load<u32>(tb, TB_FLAGS) & TB_INVALID) == 0 && secondPageMatches(tb, linear)
-    ) {
-      jc_insert(<i32>tb);
-      return <i32>tb;
-    }
-    tb = load<u32>(tb, TB_HASH_NEXT);
-  }
-  return 0;
+  const host = code_host_probe(linear);
+  return host == 0 ? 0 : <i32>lookUp(host, rip, key, linear);
+}
+
+// Slow paths as regions call them: they note where the access stands, so that a fault is precise.
+
+/** Zero-extended value; FAULT is set if the access faulted. sizeInfo as for ld_slow. */
+export function region_load(va: i64, sizeInfo: i32, rip: i64, restore: i32): i64 {
+  store<i64>(CPU, rip, SLOT_RIP);
+  store<u64>(CPU, <u64>(<u32>restore), SLOT_RESTORE);
+  return ld_slow(va, sizeInfo);
+}
+
+/** Returns FAULT. */
+export function region_store(va: i64, value: i64, sizeInfo: i32, rip: i64, restore: i32): i32 {
+  store<i64>(CPU, rip, SLOT_RIP);
+  store<u64>(CPU, <u64>(<u32>restore), SLOT_RESTORE);
+  st_slow(va, value, sizeInfo);
+  return load<i32>(CPU, SLOT_FAULT);
 }
