@@ -1,10 +1,11 @@
 // Slow paths of guest memory access: misses, page crossings, MMIO, ROM, watched pages.
 
 import {
-  TLB_AUX, TLB_READ, TLB_SLOW_MMIO, TLB_SLOW_NOTDIRTY, TLB_SLOW_ROM, TLB_WRITE, FAULT_SMC,
+  TLB_AUX, TLB_READ, TLB_SLOW_MMIO, TLB_SLOW_NOTDIRTY, TLB_SLOW_ROM, TLB_SLOW_WATCH, TLB_WRITE, FAULT_SMC,
 } from '../tcg/layout';
 import { FAULT, HFLAGS, HF_CS64, HF_LMA, HF_ONE_INSN } from '../x86/layout';
 import { ACCESS_READ, ACCESS_WRITE } from '../x86/page-walk';
+import { noteDataAccess } from '../x86/debug';
 import { CPU, hflags } from '../x86/state';
 import { code_written } from './host';
 import { MEM_MMU_MASK, MEM_RMW, MEM_SYSTEM } from './mem-info';
@@ -46,6 +47,7 @@ export function ld_slow(va: i64, sizeInfo: i32): i64 {
   const mmu = info & MEM_MMU_MASK;
   const entry = tlbEntry(va, mmu, readAccess(info), info);
   if (entry == 0) return 0;
+  if ((load<u32>(entry, TLB_READ) & TLB_SLOW_WATCH) != 0) noteDataAccess(va, size, false);
   const inFirst = 0x1000 - (<i32>va & 0xfff);
   if (inFirst >= size) return loadWithin(entry, va, size);
   const second = nextPage(va, info);
@@ -95,6 +97,7 @@ export function st_slow(va: i64, value: i64, sizeInfo: i32): void {
   const mmu = info & MEM_MMU_MASK;
   const entry = tlbEntry(va, mmu, ACCESS_WRITE, info);
   if (entry == 0) return;
+  if ((load<u32>(entry, TLB_WRITE) & TLB_SLOW_WATCH) != 0) noteDataAccess(va, size, true);
   const inFirst = 0x1000 - (<i32>va & 0xfff);
   if (inFirst >= size) {
     if (mayStore(entry, va, size)) storeWithin(entry, va, size, value);
@@ -113,6 +116,7 @@ export function ld128_slow(va: i64, dst: i32, info: i32): void {
   const mmu = info & MEM_MMU_MASK;
   const entry = tlbEntry(va, mmu, readAccess(info), info);
   if (entry == 0) return;
+  if ((load<u32>(entry, TLB_READ) & TLB_SLOW_WATCH) != 0) noteDataAccess(va, 16, false);
   const inFirst = 0x1000 - (<i32>va & 0xfff);
   if (inFirst >= 16) {
     const lo = loadWithin(entry, va, 8);
@@ -132,6 +136,7 @@ export function st128_slow(va: i64, src: i32, info: i32): void {
   const mmu = info & MEM_MMU_MASK;
   const entry = tlbEntry(va, mmu, ACCESS_WRITE, info);
   if (entry == 0) return;
+  if ((load<u32>(entry, TLB_WRITE) & TLB_SLOW_WATCH) != 0) noteDataAccess(va, 16, true);
   const inFirst = 0x1000 - (<i32>va & 0xfff);
   if (inFirst >= 16) {
     if (!mayStore(entry, va, 16)) return;
@@ -154,6 +159,6 @@ export function st128_slow(va: i64, src: i32, info: i32): void {
 export function hostForWrite(va: u64, size: i32, info: i32): i32 {
   const entry = tlbEntry(va, info & MEM_MMU_MASK, ACCESS_WRITE, info);
   if (entry == 0 || (<i32>va & 0xfff) + size > 0x1000) return 0;
-  if ((load<u32>(entry, TLB_WRITE) & (TLB_SLOW_MMIO | TLB_SLOW_ROM)) != 0) return 0;
+  if ((load<u32>(entry, TLB_WRITE) & (TLB_SLOW_MMIO | TLB_SLOW_ROM | TLB_SLOW_WATCH)) != 0) return 0;
   return mayStore(entry, va, size) ? hostOf(entry, va) : 0;
 }

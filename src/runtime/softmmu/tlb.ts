@@ -5,7 +5,7 @@
 
 import {
   FLUSH_LISTS, PAGE_CODE, PAGE_FLAGS, PAGE_LOG, RAM_MAP_ROM, TLB_ADDEND, TLB_AUX, TLB_BASE, TLB_CODE, TLB_ENTRIES,
-  TLB_ENTRY_SHIFT, TLB_READ, TLB_SLOW_MMIO, TLB_SLOW_NOTDIRTY, TLB_SLOW_ROM, TLB_TABLES, TLB_TABLE_SIZE, TLB_WRITE,
+  TLB_ENTRY_SHIFT, TLB_READ, TLB_SLOW_MMIO, TLB_SLOW_NOTDIRTY, TLB_SLOW_ROM, TLB_SLOW_WATCH, TLB_TABLES, TLB_TABLE_SIZE, TLB_WRITE,
 } from '../tcg/layout';
 import { CPU, hflags, set } from '../x86/state';
 import {
@@ -13,8 +13,9 @@ import {
   walkPhys, walkProt, walkShift,
 } from '../x86/page-walk';
 import { raise, raiseGp, raiseSs } from '../x86/raise';
-import { CR2, EXC_HAS_ERROR, HF_LMA } from '../x86/layout';
+import { CR2, DR7, EXC_HAS_ERROR, HF_LMA } from '../x86/layout';
 import { V_PF } from '../x86/bits';
+import { pageWatched } from '../x86/debug';
 import { MEM_STACK } from './mem-info';
 import { ramFlags, ramHost, ramMapChanged } from './ram';
 import { jcFlushAll, jcFlushNonGlobal, jcFlushPage } from './hooks';
@@ -106,6 +107,10 @@ function enter(va: u64, mmu: i32): i32 {
     else if (load<u8>(PAGE_FLAGS + (<u32>host >> 12)) & (PAGE_CODE | PAGE_LOG)) writeTag |= TLB_SLOW_NOTDIRTY;
     store<i32>(entry, host, TLB_AUX);
     store<i32>(entry, host - <i32>page, TLB_ADDEND);
+  }
+  if ((load<i32>(CPU, DR7) & 0xff) != 0 && pageWatched(page)) {
+    readTag |= TLB_SLOW_WATCH;
+    writeTag |= TLB_SLOW_WATCH;
   }
   store<u64>(entry, readTag, TLB_READ);
   store<u64>(entry, writeTag, TLB_WRITE);
@@ -238,7 +243,7 @@ function protectList(hostPage: i32, mmu: i32, global: bool): void {
     const entry = table + (<i32>load<u16>(items + (i << 1)) << TLB_ENTRY_SHIFT);
     if (load<i32>(entry, TLB_AUX) != hostPage) continue;
     const tag = load<u64>(entry, TLB_WRITE);
-    if ((tag & ~TLB_SLOW_NOTDIRTY & 0xfff) == 0) store<u64>(entry, tag | TLB_SLOW_NOTDIRTY, TLB_WRITE);
+    if ((tag & (CODE_DENIED | TLB_SLOW_MMIO | TLB_SLOW_ROM)) == 0) store<u64>(entry, tag | TLB_SLOW_NOTDIRTY, TLB_WRITE);
   }
 }
 

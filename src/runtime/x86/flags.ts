@@ -2,7 +2,7 @@
 
 import { FL_ARITH, FL_DEFINED, FL_DF } from './bits';
 import {
-  CC_ADC8, CC_ADD8, CC_BITSCAN8, CC_DEC8, CC_DST, CC_EFLAGS, CC_INC8, CC_LOGIC8, CC_MUL8, CC_OP, CC_POPCNT, CC_SBB8,
+  CC_ADC8, CC_ADD8, CC_BASE_MASK, CC_BITSCAN8, CC_CO, CC_CO_CARRY, CC_CO_FLAGS, CC_CO_MASK, CC_CO_ROL8, CC_CO_ROR8, CC_DEC8, CC_DST, CC_EFLAGS, CC_INC8, CC_LOGIC8, CC_MUL8, CC_OP, CC_POPCNT, CC_SBB8,
   CC_SHL8, CC_SHR8, CC_SRC, CC_SRC2, CC_SUB8, DF_STEP, EFLAGS,
 } from './layout';
 import { CPU } from './state';
@@ -16,6 +16,26 @@ import { CPU } from './state';
 /** The six arithmetic flags at their RFLAGS positions. */
 export function ccAll(): u64 {
   const op = load<i32>(CPU, CC_OP);
+  const base = ccBase(op & CC_BASE_MASK);
+  return (op & CC_CO_MASK) == 0 ? base : replaceCarry(op & CC_CO_MASK, base);
+}
+
+/** Replaces CF and OF by what CC_CO says. */
+function replaceCarry(kind: i32, flags: u64): u64 {
+  const co = load<u64>(CPU, CC_CO);
+  if (kind == CC_CO_CARRY) return (flags & ~<u64>1) | (co & 1);
+  flags &= ~<u64>0x801;
+  if (kind == CC_CO_FLAGS) return flags | (co & 0x801);
+  if (kind < CC_CO_ROR8) {
+    const top = (co >> ((<u64>8 << ((kind - CC_CO_ROL8) >> 8)) - 1)) & 1;
+    return flags | (co & 1) | (((co ^ top) & 1) << 11);
+  }
+  const bits = <u64>8 << ((kind - CC_CO_ROR8) >> 8);
+  const top = (co >> (bits - 1)) & 1;
+  return flags | top | ((top ^ ((co >> (bits - 2)) & 1)) << 11);
+}
+
+function ccBase(op: i32): u64 {
   const src = load<u64>(CPU, CC_SRC);
   if (op == CC_EFLAGS) return src & FL_ARITH;
   const dst = load<u64>(CPU, CC_DST);
@@ -63,6 +83,7 @@ export function ccAll(): u64 {
 /** CF alone: 0 or 1. */
 export function ccCarry(): u64 {
   const op = load<i32>(CPU, CC_OP);
+  if ((op & CC_CO_MASK) != 0) return ccAll() & 1;
   const src = load<u64>(CPU, CC_SRC);
   if (op == CC_EFLAGS) return src & 1;
   const bits: u64 = <u64>8 << (op & 3);
@@ -102,4 +123,21 @@ export function setSystemFlags(flags: u64): void {
 export function setFlags(flags: u64): void {
   setArith(flags);
   setSystemFlags(flags);
+}
+
+/** 1 if condition code cc (low nibble of Jcc) holds (SDM Vol. 1 appendix B). */
+export function ccCondition(cc: i32): u64 {
+  const f = ccAll();
+  let holds: u64;
+  switch (cc >> 1) {
+    case 0: holds = f >> 11; break;
+    case 1: holds = f; break;
+    case 2: holds = f >> 6; break;
+    case 3: holds = f | (f >> 6); break;
+    case 4: holds = f >> 7; break;
+    case 5: holds = f >> 2; break;
+    case 6: holds = (f >> 7) ^ (f >> 11); break;
+    default: holds = (f >> 6) | ((f >> 7) ^ (f >> 11));
+  }
+  return (holds ^ cc) & 1;
 }

@@ -213,6 +213,8 @@ export const EXC_HAS_ERROR = 1;
 export const EXC_SOFTWARE = 2;
 /** Hardware interrupt (not a fault: no error code, EXT bit for nested faults). */
 export const EXC_EXTERNAL = 4;
+/** A fault whose saved RFLAGS image has RF set although the vector alone does not tell (instruction breakpoints). */
+export const EXC_RF = 8;
 
 /** Lazy-flag kinds: value of CC_OP. Groups of four are ordered by operand size 8, 16, 32, 64 bits. */
 export const CC_DYNAMIC = 0; // only as a translator's "not known"; never stored in the CC_OP slot
