@@ -2,13 +2,13 @@
 // 8.1.10, figures 8-9 to 8-12), FXSAVE and FXRSTOR (SDM Vol. 1 10.5), LDMXCSR, EMMS.
 
 import {
-  CR4, FPR, FPU_CS, FPU_CW, FPU_DP, FPU_DS, FPU_IP, FPU_OPCODE, FPU_SW, FPU_TAGS, FPU_TOP, FP_FAST, HF_CS64, HF_MMU_SHIFT, HF_PE, HF_VM,
+  FPR, FPU_CS, FPU_CW, FPU_DP, FPU_DS, FPU_IP, FPU_OPCODE, FPU_SW, FPU_TAGS, FPU_TOP, HF_CS64, HF_MMU_SHIFT, HF_PE, HF_VM,
   MXCSR, XMM,
 } from './layout';
 import { ld_slow, st_slow } from '../softmmu/slow';
-import { V_GP } from './bits';
 import { raiseGp } from './raise';
 import { CPU, faulted, get, hflags, set } from './state';
+import { setMxcsr } from './sse-env';
 import { SW_BUSY, SW_ES, controlWord, enterFpu, setStatusWord, setTop, statusWord, top } from './fpu-state';
 
 const MEM_RMW: i32 = 4;
@@ -271,20 +271,6 @@ export function fpu_fxrstor(base: i64, wide64: i64): void {
     store<u16>(p, u16(read(base, 40 + i * 16, 2)), 8);
   }
   for (let i = 0; i < xmmCount * 2; i++) store<i64>(CPU + XMM + (i << 3), read(base, 160 + i * 8, 8));
-}
-
-// --- MXCSR -------------------------------------------------------------------------------------------------
-
-/** Stores MXCSR and recomputes the condition for inline arithmetic: everything default but for the flags, PE set. */
-export function setMxcsr(value: u32): void {
-  set(MXCSR, value);
-  set(FP_FAST, u64((value & 0xffe0) == 0x1fa0));
-}
-
-/** LDMXCSR: #GP for reserved bits. */
-export function sse_ldmxcsr(value: i64): void {
-  if ((u32(value) & MXCSR_RESERVED) != 0) return raiseGp(0);
-  setMxcsr(u32(value));
 }
 
 /** Power-on state of x87 and SSE (SDM Vol. 3A table 9-1). */

@@ -413,6 +413,8 @@ function logarithm(): void {
   wSet(0, aExp, aSig, 0);
   log2OfWide();
   if (!exact) return timesB();
+  // Hardware reports every finite logarithm but log2(1) as inexact.
+  flags |= PE;
   aCls = FINITE;
   aSign = wSign;
   aExp = wExp;

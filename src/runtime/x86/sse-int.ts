@@ -1,0 +1,191 @@
+// Integer SIMD instructions without a one-to-one wasm operation (SDM Vol. 2). Operands are offsets in the register
+// file; MMX forms use 16-byte temporaries of which the low half counts.
+
+import { SCRATCH } from './layout';
+import { CPU } from './state';
+
+const PMULHW: i32 = 0;
+const PMULHUW: i32 = 1;
+const PMULUDQ: i32 = 2;
+const PMULDQ: i32 = 3;
+const PMULHRSW: i32 = 4;
+const PMADDUBSW: i32 = 5;
+const PHADDW: i32 = 6;
+const PHADDD: i32 = 7;
+const PHADDSW: i32 = 8;
+const PHSUBW: i32 = 9;
+const PHSUBD: i32 = 10;
+const PHSUBSW: i32 = 11;
+const PSIGNB: i32 = 12;
+const PSIGNW: i32 = 13;
+const PSIGND: i32 = 14;
+const PSADBW: i32 = 15;
+const PHMINPOSUW: i32 = 16;
+
+/** High halves of eight 32-bit products in two vectors. */
+@inline
+function highHalves(lo: v128, hi: v128): v128 {
+  return i16x8.shuffle(lo, hi, 1, 3, 5, 7, 9, 11, 13, 15);
+}
+
+function mulRoundScale(a: v128, b: v128): v128 {
+  const one = i32x4.splat(1);
+  const lo = i32x4.shr_s(i32x4.add(i32x4.shr_s(i32x4.extmul_low_i16x8_s(a, b), 14), one), 1);
+  const hi = i32x4.shr_s(i32x4.add(i32x4.shr_s(i32x4.extmul_high_i16x8_s(a, b), 14), one), 1);
+  return i16x8.shuffle(lo, hi, 0, 2, 4, 6, 8, 10, 12, 14);
+}
+
+/** Unsigned bytes of a times signed bytes of b, adjacent products added with signed saturation. */
+function multiplyAddBytes(a: v128, b: v128): v128 {
+  const even = i16x8.splat(0x00ff);
+  const aEven = v128.and(a, even);
+  const aOdd = i16x8.shr_u(a, 8);
+  const bEven = i16x8.shr_s(i16x8.shl(b, 8), 8);
+  const bOdd = i16x8.shr_s(b, 8);
+  return i16x8.add_sat_s(i16x8.mul(aEven, bEven), i16x8.mul(aOdd, bOdd));
+}
+
+function sumOfDifferences(a: v128, b: v128): v128 {
+  const d = v128.or(i8x16.sub_sat_u(a, b), i8x16.sub_sat_u(b, a));
+  const w = i16x8.extadd_pairwise_i8x16_u(d);
+  const q = i32x4.extadd_pairwise_i16x8_u(w);
+  return i64x2.add(v128.and(q, i64x2.splat(0xffffffff)), i64x2.shr_u(q, 32));
+}
+
+function minimumPosition(x: v128): v128 {
+  let best: u32 = 0xffff;
+  let at: u32 = 0;
+  v128.store(CPU + SCRATCH, x);
+  for (let i = 7; i >= 0; i--) {
+    const v = u32(load<u16>(CPU + SCRATCH + (i << 1)));
+    if (v <= best) {
+      best = v;
+      at = i;
+    }
+  }
+  return i64x2.replace_lane(i64x2.splat(0), 0, u64(best | (at << 16)));
+}
+
+/** Sign of b's lanes applied to a's: the mask of negative lanes negates, zero lanes clear. */
+@inline
+function applySign(a: v128, negative: v128, nonZero: v128, negated: v128): v128 {
+  return v128.and(v128.bitselect(negated, a, negative), nonZero);
+}
+
+/** d ← op(d, s); op in the order above. */
+export function sse_int(op: i64, d: i64, s: i64): void {
+  const pd = CPU + i32(d);
+  v128.store(pd, compute(i32(op), v128.load(pd), v128.load(CPU + i32(s))));
+}
+
+function compute(op: i32, a: v128, b: v128): v128 {
+  switch (op) {
+    case PMULHW: return highHalves(i32x4.extmul_low_i16x8_s(a, b), i32x4.extmul_high_i16x8_s(a, b));
+    case PMULHUW: return highHalves(i32x4.extmul_low_i16x8_u(a, b), i32x4.extmul_high_i16x8_u(a, b));
+    case PMULUDQ: {
+      const m = i64x2.splat(0xffffffff);
+      return i64x2.mul(v128.and(a, m), v128.and(b, m));
+    }
+    case PMULDQ:
+      return i64x2.extmul_low_i32x4_s(i32x4.shuffle(a, a, 0, 2, 0, 2), i32x4.shuffle(b, b, 0, 2, 0, 2));
+    case PMULHRSW: return mulRoundScale(a, b);
+    case PMADDUBSW: return multiplyAddBytes(a, b);
+    case PSADBW: return sumOfDifferences(a, b);
+    case PHMINPOSUW: return minimumPosition(b);
+    case PSIGNB: return applySign(a, i8x16.shr_s(b, 7), i8x16.ne(b, i8x16.splat(0)), i8x16.neg(a));
+    case PSIGNW: return applySign(a, i16x8.shr_s(b, 15), i16x8.ne(b, i16x8.splat(0)), i16x8.neg(a));
+    case PSIGND: return applySign(a, i32x4.shr_s(b, 31), i32x4.ne(b, i32x4.splat(0)), i32x4.neg(a));
+    default: return horizontal(op, a, b);
+  }
+}
+
+function horizontal(op: i32, a: v128, b: v128): v128 {
+  if (op == PHADDD || op == PHSUBD) {
+    const x = i32x4.shuffle(a, b, 0, 2, 4, 6);
+    const y = i32x4.shuffle(a, b, 1, 3, 5, 7);
+    return op == PHADDD ? i32x4.add(x, y) : i32x4.sub(x, y);
+  }
+  const x = i16x8.shuffle(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
+  const y = i16x8.shuffle(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
+  if (op == PHADDW) return i16x8.add(x, y);
+  if (op == PHADDSW) return i16x8.add_sat_s(x, y);
+  if (op == PHSUBW) return i16x8.sub(x, y);
+  return i16x8.sub_sat_s(x, y);
+}
+
+/**
+ * Shifts by a count in the low 64 bits of s: op = 0 left, 1 right logical, 2 right arithmetic; bits 5..4: lane width
+ * 16, 32, 64 as 0, 1, 2 (PSLLW … PSRAD).
+ */
+export function sse_shift(op: i64, d: i64, s: i64): void {
+  const pd = CPU + i32(d);
+  const w = 16 << (i32(op) >> 4);
+  const kind = i32(op) & 3;
+  const count = load<u64>(CPU + i32(s));
+  let n = count >= u64(w) ? w : i32(count);
+  if (n == w) {
+    if (kind != 2) {
+      v128.store(pd, i64x2.splat(0));
+      return;
+    }
+    n = w - 1;
+  }
+  const a = v128.load(pd);
+  v128.store(pd, shifted(kind, w, a, n));
+}
+
+function shifted(kind: i32, w: i32, a: v128, n: i32): v128 {
+  if (w == 16) return kind == 0 ? i16x8.shl(a, n) : kind == 1 ? i16x8.shr_u(a, n) : i16x8.shr_s(a, n);
+  if (w == 32) return kind == 0 ? i32x4.shl(a, n) : kind == 1 ? i32x4.shr_u(a, n) : i32x4.shr_s(a, n);
+  return kind == 0 ? i64x2.shl(a, n) : i64x2.shr_u(a, n);
+}
+
+/** MPSADBW (SDM Vol. 2): eight sums of four absolute differences. */
+export function sse_mpsadbw(d: i64, s: i64, imm: i64): void {
+  const pd = CPU + i32(d);
+  const pa = pd + (i32(imm) & 4);
+  const pb = CPU + i32(s) + ((i32(imm) & 3) << 2);
+  let lo: u64 = 0;
+  let hi: u64 = 0;
+  for (let i = 0; i < 8; i++) {
+    let sum: u64 = 0;
+    for (let j = 0; j < 4; j++) {
+      const x = i32(load<u8>(pa + i + j)) - i32(load<u8>(pb + j));
+      sum += u64(x < 0 ? -x : x);
+    }
+    if (i < 4) lo |= sum << (i << 4);
+    else hi |= sum << ((i - 4) << 4);
+  }
+  store<u64>(pd, lo);
+  store<u64>(pd, hi, 8);
+}
+
+/** CRC32 (polynomial 11EDC6F41, reflected): `size` bytes of `data` into `crc`. */
+export function sse_crc32(crc: i64, data: i64, size: i64): i64 {
+  let c = u32(crc);
+  let x = u64(data);
+  for (let n = i32(size); n > 0; n--) {
+    c ^= u32(x & 0xff);
+    x >>= 8;
+    for (let k = 0; k < 8; k++) c = (c >> 1) ^ (0x82f63b78 & (0 - (c & 1)));
+  }
+  return i64(c);
+}
+
+/** PCLMULQDQ: carry-less product of the halves chosen by imm bits 0 and 4. */
+export function sse_pclmul(d: i64, s: i64, imm: i64): void {
+  const pd = CPU + i32(d);
+  const a = load<u64>(pd + ((i32(imm) & 1) << 3));
+  let b = load<u64>(CPU + i32(s) + ((i32(imm) & 16) >> 1));
+  let lo: u64 = 0;
+  let hi: u64 = 0;
+  while (b != 0) {
+    const n = ctz(b);
+    lo ^= a << n;
+    // Two steps, so that n = 0 shifts everything out.
+    hi ^= (a >> 1) >> (63 - n);
+    b &= b - 1;
+  }
+  store<u64>(pd, lo);
+  store<u64>(pd, hi, 8);
+}
