@@ -1,0 +1,214 @@
+import type { FeatureSet } from './features.ts';
+import type { InsnRow, InsnTable, OpcodeMap } from './insn-row.ts';
+import { K_A, K_C, K_D, K_I, K_I2, K_J, K_M, K_O, OPERANDS, usesModrm } from './operand-codes.ts';
+
+// ---- opcode flags
+export const OF_MODRM = 1;
+/** Rows differ by prefix, reg or form: look in the variant table. */
+export const OF_VARIANTS = 2;
+/** ModRM.mod is ignored (MOV CR, DR). */
+export const OF_MOD3 = 4;
+
+// ---- row flags
+export const RF_LOCK = 1;
+export const RF_D64 = 2;
+export const RF_F64 = 4;
+
+// ---- immediates that follow
+export const IMM_NONE = 0;
+export const IMM_B = 1;
+export const IMM_W = 2;
+export const IMM_Z = 3;
+export const IMM_V = 4;
+export const IMM_WB = 5;
+export const IMM_FAR = 6;
+export const IMM_OFFSET = 7;
+
+/** Row number of the undefined instruction. */
+export const ROW_INVALID = 0;
+const SUBTABLE = 0x8000;
+
+/**
+ * Opcode tables compiled to typed arrays. `rows` are numbered from 1. Two dispatches exist, for 64-bit code and for the rest,
+ * because some opcodes mean different things there.
+ */
+export interface DecodeTable {
+  readonly rows: readonly InsnRow[];
+  /** Opcode map of each row. */
+  readonly rowMap: Uint8Array;
+  readonly rowFlags: Uint8Array;
+  readonly rowImm: Uint8Array;
+  /** Four operands per row: kind and width. */
+  readonly operandKind: Uint8Array;
+  readonly operandWidth: Uint8Array;
+  /** [64-bit code ? 1 : 0]. */
+  readonly dispatch: readonly [Dispatch, Dispatch];
+}
+
+export interface Dispatch {
+  /** OF_* by map << 8 | opcode. */
+  readonly opcodeFlags: Uint8Array;
+  /** Row number, or with OF_VARIANTS the index of 64 entries in `variants`: prefix << 4 | register form << 3 | reg. */
+  readonly opcodeEntry: Uint16Array;
+  /** Row numbers; with SUBTABLE set: index of 8 entries in `byRm`. */
+  readonly variants: Uint16Array;
+  readonly byRm: Uint16Array;
+}
+
+const PREFIX_COLUMN = { none: 0, '66': 1, f3: 2, f2: 3 } as const;
+
+function rowUsesModrm(row: InsnRow): boolean {
+  return row.modrm === true || row.reg !== undefined || row.form !== undefined || (row.operands ?? []).some(usesModrm);
+}
+
+function immediateOf(row: InsnRow): number {
+  let imm = IMM_NONE;
+  for (const code of row.operands ?? []) {
+    const kind: number = OPERANDS[code][0];
+    if (kind === K_A) imm = IMM_FAR;
+    else if (kind === K_O) imm = IMM_OFFSET;
+    else if (kind === K_I2) imm = IMM_WB;
+    else if (kind === K_I || kind === K_J) {
+      if (code === 'Ib' || code === 'sIb' || code === 'Jb') imm = IMM_B;
+      else if (code === 'Iw') imm = IMM_W;
+      else imm = code === 'Iv' ? IMM_V : IMM_Z;
+    }
+  }
+  return imm;
+}
+
+function formOf(row: InsnRow): 'mem' | 'reg' | undefined {
+  if (row.form) return row.form;
+  return (row.operands ?? []).some((c) => (OPERANDS[c][0] as number) === K_M) ? 'mem' : undefined;
+}
+
+/** Cells of the variant table a row covers. */
+function* cells(row: InsnRow): Generator<number> {
+  const form = formOf(row);
+  const prefixes = row.prefix ? [PREFIX_COLUMN[row.prefix]] : [0, 1, 2, 3];
+  for (const prefix of prefixes) {
+    for (const isReg of form === 'mem' ? [0] : form === 'reg' ? [1] : [0, 1]) {
+      for (let reg = 0; reg < 8; reg++) {
+        if (row.reg === undefined || row.reg === reg) yield prefix << 4 | isReg << 3 | reg;
+      }
+    }
+  }
+}
+
+interface OpcodeSlot {
+  readonly cells: Int32Array;
+  /** Row number by cell << 3 | rm, for cells with rm-specific rows. */
+  readonly rm: Map<number, number>;
+  /** Cells written by a row with a mandatory prefix (those override rows without). */
+  readonly specific: Set<number>;
+  rows: number[];
+}
+
+/** Thrown when two rows claim the same encoding: a mistake in the tables. */
+function overlap(map: number, row: InsnRow, other: InsnRow | undefined): never {
+  throw new Error(`opcode tables overlap: map ${map} opcode ${row.op.toString(16)}: ${row.name} and ${other?.name ?? '?'}`);
+}
+
+function fill(slot: OpcodeSlot, map: number, row: InsnRow, number: number, rows: readonly InsnRow[]): void {
+  slot.rows.push(number);
+  for (const cell of cells(row)) {
+    const key = row.rm === undefined ? -1 : cell << 3 | row.rm;
+    const taken = key < 0 ? slot.cells[cell]! : (slot.rm.get(key) ?? 0);
+    if (taken && slot.specific.has(key < 0 ? cell : key + 0x1000)) {
+      if (row.prefix) overlap(map, row, rows[taken]);
+      continue;
+    }
+    if (taken && !row.prefix) overlap(map, row, rows[taken]);
+    if (row.prefix) slot.specific.add(key < 0 ? cell : key + 0x1000);
+    if (key < 0) slot.cells[cell] = number;
+    else slot.rm.set(key, number);
+  }
+}
+
+function compileDispatch(entries: readonly Entry[], rows: readonly InsnRow[], is64: boolean): Dispatch {
+  const slots = new Map<number, OpcodeSlot>();
+  for (const { map, row, number } of entries) {
+    if (row.mode === (is64 ? 'i64' : 'o64')) continue;
+    for (let i = 0; i < (row.count ?? 1); i++) {
+      const index = map << 8 | (row.op + i);
+      let slot = slots.get(index);
+      if (!slot) slots.set(index, slot = { cells: new Int32Array(64), rm: new Map(), specific: new Set(), rows: [] });
+      fill(slot, map, row, number, rows);
+    }
+  }
+  return pack(slots, rows);
+}
+
+function pack(slots: Map<number, OpcodeSlot>, rows: readonly InsnRow[]): Dispatch {
+  const opcodeFlags = new Uint8Array(1024);
+  const opcodeEntry = new Uint16Array(1024);
+  const variants: number[] = [];
+  const byRm: number[] = [];
+  for (const [index, slot] of slots) {
+    const modrm = slot.rows.filter((n) => rowUsesModrm(rows[n]!)).length;
+    if (modrm !== 0 && modrm !== slot.rows.length) throw new Error(`opcode ${index.toString(16)}: rows disagree about ModRM`);
+    const mod3 = slot.rows.some((n) => (rows[n]!.operands ?? []).some((c) => {
+      const k: number = OPERANDS[c][0];
+      return k === K_C || k === K_D;
+    }));
+    opcodeFlags[index] = (modrm ? OF_MODRM : 0) | (mod3 ? OF_MOD3 : 0);
+    const first = slot.cells[0]!;
+    if (slot.rm.size === 0 && slot.cells.every((c) => c === first)) {
+      opcodeEntry[index] = first;
+      continue;
+    }
+    opcodeFlags[index]! |= OF_VARIANTS;
+    opcodeEntry[index] = variants.length;
+    for (let cell = 0; cell < 64; cell++) {
+      const special = [0, 1, 2, 3, 4, 5, 6, 7].map((rm) => slot.rm.get(cell << 3 | rm));
+      if (special.every((n) => n === undefined)) {
+        variants.push(slot.cells[cell]!);
+      } else {
+        variants.push(SUBTABLE | byRm.length);
+        byRm.push(...special.map((n) => n ?? slot.cells[cell]!));
+      }
+    }
+  }
+  return { opcodeFlags, opcodeEntry, variants: Uint16Array.from(variants), byRm: Uint16Array.from(byRm) };
+}
+
+/** Looks up the row of an opcode; `prefix` is its mandatory-prefix column (0 none, 1 66, 2 F3, 3 F2). */
+export function findRow(d: Dispatch, index: number, prefix: number, isReg: number, reg: number, rm: number): number {
+  const entry = d.opcodeEntry[index]!;
+  if ((d.opcodeFlags[index]! & OF_VARIANTS) === 0) return entry;
+  const n = d.variants[entry + (prefix << 4 | isReg << 3 | (reg & 7))]!;
+  return n & SUBTABLE ? d.byRm[(n & ~SUBTABLE) + (rm & 7)]! : n;
+}
+
+interface Entry {
+  readonly map: OpcodeMap;
+  readonly row: InsnRow;
+  readonly number: number;
+}
+
+/** Compiles the tables of the four opcode maps for a CPU with the given features. */
+export function compileTables(tables: readonly (readonly [OpcodeMap, InsnTable])[], features: FeatureSet): DecodeTable {
+  const rows: InsnRow[] = [{ op: 0, name: '(bad)', as: 'ud' }];
+  const entries: Entry[] = [];
+  for (const [map, table] of tables) {
+    for (const row of table) {
+      if (row.feature && !features.has(row.feature)) continue;
+      entries.push({ map, row, number: rows.length });
+      rows.push(row);
+    }
+  }
+  const rowMap = new Uint8Array(rows.length);
+  for (const e of entries) rowMap[e.number] = e.map;
+  const operandKind = new Uint8Array(rows.length * 4);
+  const operandWidth = new Uint8Array(rows.length * 4);
+  rows.forEach((row, n) => (row.operands ?? []).forEach((code, i) => {
+    operandKind[n * 4 + i] = OPERANDS[code][0];
+    operandWidth[n * 4 + i] = OPERANDS[code][1];
+  }));
+  return {
+    rows, rowMap, operandKind, operandWidth,
+    rowFlags: Uint8Array.from(rows, (r) => (r.lock ? RF_LOCK : 0) | (r.size === 'd64' ? RF_D64 : 0) | (r.size === 'f64' ? RF_F64 : 0)),
+    rowImm: Uint8Array.from(rows, immediateOf),
+    dispatch: [compileDispatch(entries, rows, false), compileDispatch(entries, rows, true)],
+  };
+}
