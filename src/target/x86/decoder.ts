@@ -175,7 +175,7 @@ export class Decoder {
       } else {
         rex = 0;
         if (kind === P_OP) this.opPrefix = true;
-        else if (kind === P_SEG) this.segment(b);
+        else if (kind === P_SEG) this.overrideSegment(b);
         else if (kind === P_REP) this.repPrefix = b;
         else if (kind === P_ADDR) addrPrefix = true;
         else this.lockPrefix = true;
@@ -189,7 +189,7 @@ export class Decoder {
   }
 
   /** In 64-bit code CS, DS, ES and SS overrides are ignored (SDM Vol. 1 3.4.2.1). */
-  private segment(b: number): void {
+  private overrideSegment(b: number): void {
     if (b >= 0x64) this.segOverride = b - 0x60;
     else if (!this.code64) this.segOverride = (b - 0x26) >> 3;
   }
