@@ -58,7 +58,9 @@ export function fetchGuests(names, { log = () => {}, force = false } = {}) {
 
 function main(args) {
   const names = args.filter((arg) => !arg.startsWith('-'));
-  const unknown = args.find((arg) => arg.startsWith('-') && !['--force', '--list', '--help', '-h'].includes(arg));
+  const unknown = args.find(
+    (arg) => arg.startsWith('-') && !['--force', '--list', '--help', '-h'].includes(arg),
+  );
   if (unknown) throw new GuestError(`unknown option ${unknown} (see --help)`);
   if (args.includes('--list')) return console.log(Object.keys(GUESTS).join('\n'));
   if (args.includes('--help') || args.includes('-h') || names.length === 0) return console.log(HELP);

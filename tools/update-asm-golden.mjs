@@ -13,10 +13,28 @@ const { assemble } = await import(`${root}dist/testing/asm/x86.js`);
 
 const SIZE_WORD = { 8: 'byte', 16: 'word', 32: 'dword', 64: 'qword', 80: 'tword', 128: 'oword' };
 const FIXED = {
-  i8: ['0x12'], i16: ['0x1234'], i32: ['0x12345678'], i64: ['0x123456789abcdef0'], s8: ['-5'], s32: ['-0x12345678'],
-  u32: ['0x89abcdef'], c32: ['-0x12345678'], one: ['1'], rel8: ['short $+5'], rel16: ['near $+0x100'],
-  rel32: ['near $+0x1000'], ptr16: ['word 0x1234:0x5678'], ptr32: ['dword 0x1234:0x56789abc'], sreg: ['es', 'fs'],
-  cr: ['cr3'], dr: ['dr7'], st: ['st3'], sto: ['to st5'], mm: ['mm3'], nmm: ['mm6'], x0: ['xmm0'],
+  i8: ['0x12'],
+  i16: ['0x1234'],
+  i32: ['0x12345678'],
+  i64: ['0x123456789abcdef0'],
+  s8: ['-5'],
+  s32: ['-0x12345678'],
+  u32: ['0x89abcdef'],
+  c32: ['-0x12345678'],
+  one: ['1'],
+  rel8: ['short $+5'],
+  rel16: ['near $+0x100'],
+  rel32: ['near $+0x1000'],
+  ptr16: ['word 0x1234:0x5678'],
+  ptr32: ['dword 0x1234:0x56789abc'],
+  sreg: ['es', 'fs'],
+  cr: ['cr3'],
+  dr: ['dr7'],
+  st: ['st3'],
+  sto: ['to st5'],
+  mm: ['mm3'],
+  nmm: ['mm6'],
+  x0: ['xmm0'],
 };
 const REG = { 8: 'bl', 16: 'si', 32: 'edx', 64: 'rbp' };
 const HIGH_REG = { 8: 'r11b', 16: 'r9w', 32: 'r10d', 64: 'r12' };
@@ -27,21 +45,37 @@ function samples(kind, bits, mnemonic) {
   if (kind === 'i16' && mnemonic === 'push') return ['0x1234'];
   if (FIXED[kind]) return FIXED[kind];
   const address = { 16: ['[bx+si+8]'], 32: ['[ebx+ecx*4+0x1234]'], 64: ['[r13+rcx*8-3]', '[rsp]'] }[bits];
-  const memory = (size, far = '') => address.map((a) => [SIZE_WORD[size] ?? '', far, a].filter(Boolean).join(' '));
+  const memory = (size, far = '') =>
+    address.map((a) => [SIZE_WORD[size] ?? '', far, a].filter(Boolean).join(' '));
   const [, letters, digits] = /^([a-z]+)(\d*)$/.exec(kind) ?? [];
   const size = Number(digits);
   const registers = bits === 64 ? [REG[size], HIGH_REG[size]] : [REG[size]];
   switch (letters) {
-    case 'r': case 'n': return digits ? registers : [kind];
-    case 'rm': return [...registers, ...memory(size)];
-    case 'm': return /^(lgdt|lidt|sgdt|sidt|invlpg|lea|l[defgs]s|bound|f?x?(save|rstor)|fx.*|xsave.*|xrstor.*|f.*)$/.test(mnemonic) && !digits ? memory(0) : memory(size);
-    case 'mmm': return ['mm1', ...memory(64)];
-    case 'x': return bits === 64 ? ['xmm5', 'xmm9'] : ['xmm5'];
-    case 'nx': return bits === 64 ? ['xmm2', 'xmm15'] : ['xmm2'];
-    case 'xm': return [...(bits === 64 ? ['xmm2', 'xmm15'] : ['xmm2']), ...memory(size)];
-    case 'mfar': return memory(size, 'far');
-    case 'moffs': return bits === 64 ? ['[qword 0x123456789abcdef0]'] : ['[0x1234]'];
-    default: return [kind];
+    case 'r':
+    case 'n':
+      return digits ? registers : [kind];
+    case 'rm':
+      return [...registers, ...memory(size)];
+    case 'm':
+      return /^(lgdt|lidt|sgdt|sidt|invlpg|lea|l[defgs]s|bound|f?x?(save|rstor)|fx.*|xsave.*|xrstor.*|f.*)$/.test(
+        mnemonic,
+      ) && !digits
+        ? memory(0)
+        : memory(size);
+    case 'mmm':
+      return ['mm1', ...memory(64)];
+    case 'x':
+      return bits === 64 ? ['xmm5', 'xmm9'] : ['xmm5'];
+    case 'nx':
+      return bits === 64 ? ['xmm2', 'xmm15'] : ['xmm2'];
+    case 'xm':
+      return [...(bits === 64 ? ['xmm2', 'xmm15'] : ['xmm2']), ...memory(size)];
+    case 'mfar':
+      return memory(size, 'far');
+    case 'moffs':
+      return bits === 64 ? ['[qword 0x123456789abcdef0]'] : ['[0x1234]'];
+    default:
+      return [kind];
   }
 }
 
@@ -70,7 +104,11 @@ function nasm(dir, lines, bits) {
   let live = lines.map((_, i) => i);
   for (;;) {
     writeFileSync(source, [`bits ${bits}`, ...live.map((i) => lines[i])].join('\n'));
-    const run = spawnSync('nasm', ['-f', 'bin', '-w-all', '-l', join(dir, 'out.lst'), '-o', join(dir, 'out.bin'), source], { encoding: 'utf8' });
+    const run = spawnSync(
+      'nasm',
+      ['-f', 'bin', '-w-all', '-l', join(dir, 'out.lst'), '-o', join(dir, 'out.bin'), source],
+      { encoding: 'utf8' },
+    );
     if (run.error) throw run.error;
     const bad = new Set([...run.stderr.matchAll(/:(\d+): error/g)].map((m) => Number(m[1]) - 2));
     if (bad.size === 0) break;

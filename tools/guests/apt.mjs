@@ -23,7 +23,8 @@ export function parseSources(text) {
   const found = [];
   for (const line of text.split('\n')) {
     const match = /^deb\s+(?:\[([^\]]*)\]\s+)?(\S+)\s+(\S+)\s+/.exec(line);
-    if (match) found.push({ uri: match[2], suite: match[3], keyring: /signed-by=(\S+)/.exec(match[1] ?? '')?.[1] });
+    if (match)
+      found.push({ uri: match[2], suite: match[3], keyring: /signed-by=(\S+)/.exec(match[1] ?? '')?.[1] });
   }
   for (const stanza of text.split(/\n\s*\n/)) {
     const field = (name) => new RegExp(`^${name}:[ \\t]*(.*)$`, 'mi').exec(stanza)?.[1]?.trim() ?? '';
@@ -40,11 +41,22 @@ function sourceLines() {
   const { id, codename } = hostIs();
   const files = ['/etc/apt/sources.list'];
   const dir = '/etc/apt/sources.list.d';
-  if (existsSync(dir)) files.push(...readdirSync(dir).filter((f) => /\.(list|sources)$/.test(f)).map((f) => join(dir, f)));
-  const text = files.filter(existsSync).map((file) => readFileSync(file, 'utf8')).join('\n\n');
+  if (existsSync(dir))
+    files.push(
+      ...readdirSync(dir)
+        .filter((f) => /\.(list|sources)$/.test(f))
+        .map((f) => join(dir, f)),
+    );
+  const text = files
+    .filter(existsSync)
+    .map((file) => readFileSync(file, 'utf8'))
+    .join('\n\n');
   const wanted = id === 'debian' ? codename : FALLBACK_SUITE;
-  const entries = parseSources(text).filter(({ suite }) => suite === wanted || suite.startsWith(`${wanted}-`));
-  if (!entries.some(({ suite }) => suite === wanted)) entries.push({ uri: ARCHIVE, suite: wanted, keyring: undefined });
+  const entries = parseSources(text).filter(
+    ({ suite }) => suite === wanted || suite.startsWith(`${wanted}-`),
+  );
+  if (!entries.some(({ suite }) => suite === wanted))
+    entries.push({ uri: ARCHIVE, suite: wanted, keyring: undefined });
   return entries.map(({ uri, suite, keyring }) => {
     const key = keyring ?? (existsSync(KEYRING) ? KEYRING : undefined);
     return `deb ${key ? `[signed-by=${key}] ` : ''}${uri} ${suite} main`;
@@ -61,7 +73,13 @@ export class PrivateApt {
 
   constructor(dir) {
     this.#dir = dir;
-    for (const sub of ['state/lists/partial', 'cache/archives/partial', 'etc/preferences.d', 'etc/sources.list.d', 'download'])
+    for (const sub of [
+      'state/lists/partial',
+      'cache/archives/partial',
+      'etc/preferences.d',
+      'etc/sources.list.d',
+      'download',
+    ])
       mkdirSync(join(dir, sub), { recursive: true });
     const status = join(dir, 'state/status');
     if (!existsSync(status)) writeFileSync(status, '');
@@ -108,7 +126,9 @@ export class PrivateApt {
       maxBuffer: 64 << 20,
     });
     if (result.error?.code === 'ENOENT')
-      throw new GuestError(`${program} is missing: the test guests come from Debian packages, and this system has no apt`);
+      throw new GuestError(
+        `${program} is missing: the test guests come from Debian packages, and this system has no apt`,
+      );
     return result;
   }
 

@@ -55,10 +55,7 @@ const installer = (arch) => ({
     const pkg = `debian-installer-12-netboot-${arch}`;
     const unpacked = scratch(pkg);
     apt.unpack(pkg, unpacked);
-    const images = join(
-      unpacked,
-      `usr/lib/debian-installer/images/12/${arch}/text/debian-installer/${arch}`,
-    );
+    const images = join(unpacked, `usr/lib/debian-installer/images/12/${arch}/text/debian-installer/${arch}`);
     copyFileSync(join(images, 'linux'), join(out, 'vmlinuz'));
     copyFileSync(join(images, 'initrd.gz'), join(out, 'initrd.gz'));
   },
@@ -66,7 +63,10 @@ const installer = (arch) => ({
 
 /** Every guest by name. */
 export const GUESTS = {
-  cloud: kernel('linux-image-cloud-amd64', 'the kernel for virtual machines (the demo and the benchmarks boot it)'),
+  cloud: kernel(
+    'linux-image-cloud-amd64',
+    'the kernel for virtual machines (the demo and the benchmarks boot it)',
+  ),
   busybox: busybox('busybox-static', 'initramfs with a shell, 64-bit'),
   amd64: kernel('linux-image-amd64', 'the big kernel for real machines'),
   'installer-amd64': installer('amd64'),

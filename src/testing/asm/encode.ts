@@ -46,7 +46,9 @@ function modRm16(field: number, mem: MemoryOperand): ModRm | string {
     return { bytes, rex: 0, ripAt: -1 };
   }
   const names = [mem.base, mem.index].filter((r): r is Register => r !== undefined).map((r) => r.name);
-  const rm = PAIRS_16.findIndex((pair) => pair === names.join('+') || pair === [...names].reverse().join('+'));
+  const rm = PAIRS_16.findIndex(
+    (pair) => pair === names.join('+') || pair === [...names].reverse().join('+'),
+  );
   if (rm < 0 || mem.scale !== 1) return 'no such 16-bit address';
   const size = mem.reloc || !fits8(disp) ? 2 : disp !== 0n || rm === 6 ? 1 : 0;
   const bytes = [(size << 6) | (field << 3) | rm];
@@ -57,7 +59,8 @@ function modRm16(field: number, mem: MemoryOperand): ModRm | string {
 function modRm32(field: number, mem: MemoryOperand, bits: number): ModRm {
   const { base, index } = mem;
   const disp = BigInt.asIntN(addressSize(mem, bits), mem.disp);
-  const sib = (scale: number, i: number, b: number): number => (Math.log2(scale) << 6) | ((i & 7) << 3) | (b & 7);
+  const sib = (scale: number, i: number, b: number): number =>
+    (Math.log2(scale) << 6) | ((i & 7) << 3) | (b & 7);
   const rex = (index && index.num > 7 ? 2 : 0) | (base && base.num > 7 ? 1 : 0);
   const bytes: number[] = [];
   if (!base) {
@@ -133,7 +136,12 @@ function immediateToken(parts: Parts, token: string, imm: ImmediateOperand): voi
   pushLittleEndian(parts.opcode, imm.value, width);
 }
 
-function opcodeToken(parts: Parts, token: string, { rm, reg, imms }: Roles, bits: number): string | undefined {
+function opcodeToken(
+  parts: Parts,
+  token: string,
+  { rm, reg, imms }: Roles,
+  bits: number,
+): string | undefined {
   if (token.startsWith('/')) {
     const field = token === '/r' || token === '/rr' ? (reg?.num ?? 0) : Number(token[1]);
     const operand: Operand | undefined = token === '/rr' && reg ? { kind: 'reg', reg, to: false } : rm;
@@ -156,7 +164,13 @@ function opcodeToken(parts: Parts, token: string, { rm, reg, imms }: Roles, bits
   return undefined;
 }
 
-function applyToken(parts: Parts, token: string, found: Roles, operands: readonly Operand[], bits: number): string {
+function applyToken(
+  parts: Parts,
+  token: string,
+  found: Roles,
+  operands: readonly Operand[],
+  bits: number,
+): string {
   if (token === 'o16') parts.o16 = bits !== 16;
   else if (token === 'o32') parts.o16 = bits === 16;
   else if (token === 'w') parts.w = true;
@@ -183,7 +197,12 @@ function rexByte(parts: Parts, operands: readonly Operand[], bits: number): numb
   return 0x40 | (parts.w ? 8 : 0) | parts.rex;
 }
 
-function addressPrefix(parts: Parts, operands: readonly Operand[], prefixes: Prefixes, bits: number): boolean {
+function addressPrefix(
+  parts: Parts,
+  operands: readonly Operand[],
+  prefixes: Prefixes,
+  bits: number,
+): boolean {
   const mem = operands.find((operand) => operand.kind === 'mem');
   const size = (mem ? addressSize(mem, bits) : 0) || parts.a || prefixes.addressSize || bits;
   return size !== bits;
@@ -214,7 +233,8 @@ export function encode(
     const problem = applyToken(parts, token, found, operands, bits);
     if (problem !== '') return problem;
   }
-  if (prefixes.operandSize === 16 || prefixes.operandSize === 32) parts.o16 = prefixes.operandSize === 16 ? bits !== 16 : bits === 16;
+  if (prefixes.operandSize === 16 || prefixes.operandSize === 32)
+    parts.o16 = prefixes.operandSize === 16 ? bits !== 16 : bits === 16;
   const rex = rexByte(parts, operands, bits);
   if (typeof rex === 'string') return rex;
   const mem = operands.find((operand) => operand.kind === 'mem');
@@ -232,7 +252,12 @@ export function encode(
   return out;
 }
 
-function patchRelative(out: number[], relative: NonNullable<Parts['relative']>, opcodeAt: number, address: bigint): void {
+function patchRelative(
+  out: number[],
+  relative: NonNullable<Parts['relative']>,
+  opcodeAt: number,
+  address: bigint,
+): void {
   const value: number[] = [];
   pushLittleEndian(value, relative.target - (address + BigInt(out.length)), relative.size);
   out.splice(opcodeAt + relative.at, relative.size, ...value);

@@ -30,7 +30,14 @@ export interface Value {
 const constant = (value: bigint): Value => ({ value, reloc: 0, terms: [], known: true });
 
 /** Binary operators by precedence, loosest first. */
-const LEVELS: readonly (readonly string[])[] = [['|'], ['^'], ['&'], ['<<', '>>'], ['+', '-'], ['*', '/', '//', '%']];
+const LEVELS: readonly (readonly string[])[] = [
+  ['|'],
+  ['^'],
+  ['&'],
+  ['<<', '>>'],
+  ['+', '-'],
+  ['*', '/', '//', '%'],
+];
 
 /** Reads expressions and operands off a token list. */
 export class Reader {

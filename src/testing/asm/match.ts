@@ -78,7 +78,13 @@ function matchImmediate(kind: string, operand: ImmediateOperand, size: number, i
   }
 }
 
-function matchOperand(kind: string, operand: Operand, variant: Variant, bits: number, isShort: ShortReach): boolean {
+function matchOperand(
+  kind: string,
+  operand: Operand,
+  variant: Variant,
+  bits: number,
+  isShort: ShortReach,
+): boolean {
   if (operand.kind === 'reg') return matchRegister(kind, operand);
   if (operand.kind === 'mem') return matchMemory(kind, operand, bits);
   return matchImmediate(kind, operand, variant.size, isShort);
@@ -95,7 +101,9 @@ function isExplicit(variant: Variant, operands: readonly Operand[]): boolean {
 
 /** True when an immediate or a target is written with another operand size. */
 function contradicts(variant: Variant, operands: readonly Operand[]): boolean {
-  return operands.some((operand) => operand.kind === 'imm' && operand.size > 8 && operand.size !== variant.size);
+  return operands.some(
+    (operand) => operand.kind === 'imm' && operand.size > 8 && operand.size !== variant.size,
+  );
 }
 
 function defaultSize(variant: Variant, bits: number): number {
@@ -125,9 +133,11 @@ export function chooseVariant(
   for (const variant of variants) {
     if (variant.operands.length !== operands.length) continue;
     if (bits === 64 ? variant.not64 : variant.only64) continue;
-    if (!operands.every((operand, i) => matchOperand(variant.operands[i]!, operand, variant, bits, isShort))) continue;
+    if (!operands.every((operand, i) => matchOperand(variant.operands[i]!, operand, variant, bits, isShort)))
+      continue;
     const explicit = variant.size === 0 || isExplicit(variant, operands);
-    if (!explicit && (variant.size !== defaultSize(variant, bits) || contradicts(variant, operands))) continue;
+    if (!explicit && (variant.size !== defaultSize(variant, bits) || contradicts(variant, operands)))
+      continue;
     widths.add(memoryWidth(variant, operands));
     chosen ??= variant;
   }

@@ -72,7 +72,10 @@ function modifiers(reader: Reader): Modifiers {
 const scaleOf = (factor: bigint): number => Number(factor);
 
 /** Puts register terms into base and index, splitting factors 2, 3, 5 and 9 over both. */
-function baseAndIndex(reader: Reader, terms: readonly Term[]): Pick<MemoryOperand, 'base' | 'index' | 'scale'> {
+function baseAndIndex(
+  reader: Reader,
+  terms: readonly Term[],
+): Pick<MemoryOperand, 'base' | 'index' | 'scale'> {
   const merged: Term[] = [];
   for (const term of terms) {
     const same = merged.find((t) => t.reg === term.reg && (t.scaled || term.scaled));
@@ -88,13 +91,17 @@ function baseAndIndex(reader: Reader, terms: readonly Term[]): Pick<MemoryOperan
     if ([2, 3, 5, 9].includes(factor)) return { base: a.reg, index: a.reg, scale: factor - 1 };
     return { base: undefined, index: a.reg, scale: factor };
   }
-  const aIsIndex = a.factor !== 1n || (a.scaled && !b.scaled) || (b.factor === 1n && b.reg.num === 4 && !b.scaled);
+  const aIsIndex =
+    a.factor !== 1n || (a.scaled && !b.scaled) || (b.factor === 1n && b.reg.num === 4 && !b.scaled);
   if (aIsIndex && b.factor === 1n) [a, b] = [b, a];
   if (a.factor !== 1n) reader.fail('two scaled registers in an address');
   return { base: a.reg, index: b.reg, scale: scaleOf(b.factor) };
 }
 
-function checkAddress(reader: Reader, { base, index, scale }: Pick<MemoryOperand, 'base' | 'index' | 'scale'>): void {
+function checkAddress(
+  reader: Reader,
+  { base, index, scale }: Pick<MemoryOperand, 'base' | 'index' | 'scale'>,
+): void {
   if (![1, 2, 4, 8].includes(scale)) reader.fail(`an index cannot be scaled by ${scale}`);
   for (const reg of [base, index])
     if (reg && !['r16', 'r32', 'r64'].includes(reg.cls)) reader.fail(`${reg.name} cannot address memory`);

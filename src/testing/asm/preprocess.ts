@@ -16,7 +16,10 @@ const MAX_DEPTH = 50;
 /** Replaces whole identifiers outside quotes. */
 function substitute(text: string, names: ReadonlyMap<string, string>): string {
   if (names.size === 0) return text;
-  return text.replace(/"[^"]*"|'[^']*'|`[^`]*`|;.*|[A-Za-z_.?@][\w.$#@~?]*/g, (word) => names.get(word) ?? word);
+  return text.replace(
+    /"[^"]*"|'[^']*'|`[^`]*`|;.*|[A-Za-z_.?@][\w.$#@~?]*/g,
+    (word) => names.get(word) ?? word,
+  );
 }
 
 function splitArguments(text: string): string[] {

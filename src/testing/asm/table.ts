@@ -88,7 +88,10 @@ function expand(mnemonic: string, kinds: readonly string[], tokens: readonly str
     sized: kinds.map((kind) => V_KIND.test(kind) || Y_KIND.test(kind)),
     default64: tokens.includes('d64'),
     only64: tokens.includes('x64') || tokens.includes('w') || size === 64 || kinds.includes('nyx'),
-    not64: tokens.includes('x32') || (tokens.includes('d64') && size === 32) || (kinds.includes('ptrz') && size === 64),
+    not64:
+      tokens.includes('x32') ||
+      (tokens.includes('d64') && size === 32) ||
+      (kinds.includes('ptrz') && size === 64),
   }));
 }
 
