@@ -67,11 +67,13 @@ export class AcpiPm implements Device {
     this.#s.timerHalves = this.#halves();
     this.vmstate = stateful(schema, this.#s, { postLoad: () => this.#update() });
     this.pm = {
-      read: (offset, size) => this.#assemble(offset, size, (at) => this.#readPm(at)),
+      read: (offset, size) => {
+        return offset === 8 && size === 4 ? this.#timerValue() : assemble(offset, size, (at) => this.#readPm(at));
+      },
       write: (offset, size, value) => this.#writePm(offset, size, value),
     };
     this.gpe0 = {
-      read: (offset, size) => this.#assemble(offset, size, (at) => this.#readGpe(at)),
+      read: (offset, size) => assemble(offset, size, (at) => this.#readGpe(at)),
       write: (offset, size, value) => this.#writeGpe(offset, size, value),
     };
   }
@@ -111,18 +113,6 @@ export class AcpiPm implements Device {
   }
 
   // --- registers ---
-
-  /** Builds a value of `size` bytes from 16-bit registers. */
-  #assemble(offset: number, size: AccessSize, register: (at: number) => number): number {
-    if (offset === 8 && register(8) >= 0 && size === 4) return this.#timerValue();
-    let value = 0;
-    for (let i = 0; i < size; i++) {
-      const at = offset + i;
-      const byte = (register(at & ~1) >>> ((at & 1) * 8)) & 0xff;
-      value |= byte << (8 * i);
-    }
-    return value >>> 0;
-  }
 
   #readPm(at: number): number {
     switch (at) {
@@ -221,4 +211,15 @@ export class AcpiPm implements Device {
     if (waitsForTimer) this.#timer.arm(ticksToNs((s.timerHalves + 1) * TIMER_HALF, PM_TIMER_HZ));
     else this.#timer.cancel();
   }
+}
+
+/** A value of `size` bytes built from 16-bit registers. */
+function assemble(offset: number, size: AccessSize, register: (at: number) => number): number {
+  let value = 0;
+  for (let i = 0; i < size; i++) {
+    const at = offset + i;
+    const byte = (register(at & ~1) >>> ((at & 1) * 8)) & 0xff;
+    value |= byte << (8 * i);
+  }
+  return value >>> 0;
 }
