@@ -3,12 +3,14 @@ import { IrBuilder } from '../dist/ir/builder.js';
 import { OP } from '../dist/ir/ops.js';
 import * as L from '../dist/runtime/tcg/layout.js';
 import * as X from '../dist/runtime/x86/layout.js';
+import { fuseBlock } from '../dist/accel/tcg/interp/fusion.js';
 import { generateInterpreter } from '../dist/accel/tcg/interp/generate.js';
 
 const memory = new WebAssembly.Memory({ initial: 2100, maximum: 65536, shared: true });
 const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1 });
 const cpuBase = L.VCPU_BASE;
 const view = new DataView(memory.buffer);
+const words = new Int32Array(memory.buffer);
 const helpers = [{ index: 0, name: 'noop', args: 2, result: true, doc: '' }];
 const t0 = performance.now();
 const bytes = generateInterpreter({ cpuBase, helpers });
@@ -31,6 +33,7 @@ function block(rip, emit) {
   const ir = new IrBuilder(memory.buffer, X.TEMP_BASE, X.TEMP_LIMIT);
   ir.begin(tb + 64, tb + 0x4000);
   emit(ir);
+  if (!process.argv.includes('--plain')) fuseBlock(words, tb + 64, ir.address, X.TEMP_BASE);
   next = (ir.address + 63) & ~63;
   view.setBigInt64(tb + L.TB_RIP, BigInt(rip), true);
   view.setInt32(tb + L.TB_HOT, -1, true);
@@ -75,6 +78,14 @@ const loops = {
     ir.imm(OP.add_i64_imm, RAX, RAX, -1);
     return 11;
   },
+  'compare and branch': (ir) => {
+    ir.imm(OP.add_i64_imm, RAX, RAX, -1);
+    ir.movi(CC_SRC, 0);
+    ir.imm(OP.sub_i64_imm, CC_DST, RAX, 0);
+    ir.movi(X.CC_OP, 14);
+    ir.imm(OP.ne_i64_imm, X.TEMP_BASE, RAX, 0);
+    return 5;
+  },
   'short block (2 operations)': (ir) => {
     ir.imm(OP.add_i64_imm, RAX, RAX, -1);
     return 1;
@@ -86,7 +97,7 @@ for (const [name, emit] of Object.entries(loops)) {
   const start = rip;
   block(start, (ir) => {
     count = emit(ir) + 1;
-    ir.br(RAX, start, 0, 0x9999, 0);
+    ir.br(name === 'compare and branch' ? X.TEMP_BASE : RAX, start, 0, 0x9999, 0);
   });
   rip += 0x100;
   const iterations = 3_000_000;

@@ -49,10 +49,14 @@ export class InterpContext implements LoweringContext {
   type: W.ValueType = W.I64;
   /** The helper whose case is being emitted. */
   helper: HelperInfo | undefined;
-  /** Byte offset of the operation from `ip` (second operation of a fused pair). */
+  /** Byte offset of the operation from `ip`: not 0 in a fused sequence. */
   base = 0;
   readonly ip = 0;
   readonly tb = 1;
+  /** Local that carries the forwarded value of a fused pair, -1: none. */
+  private forward = -1;
+  private forwardIn = false;
+  private forwardOut = false;
   private readonly functions: InterpFunctions;
   private readonly flow: InterpFlow;
   private readonly scratchLocals = new Map<number, number>();
@@ -69,9 +73,23 @@ export class InterpContext implements LoweringContext {
     this.scratchLocals.clear();
   }
 
-  beginOp(info: OpInfo): void {
+  /** The operation to be lowered next, `base` bytes behind `ip`. */
+  beginOp(info: OpInfo, base = 0): void {
     this.info = info;
     this.type = TYPE_OF[info.opcode]!;
+    this.base = base;
+    this.forwardIn = this.forwardOut = false;
+  }
+
+  /** The i32 result of this operation goes to the next one's operand a instead of its slot. */
+  forwardResult(): void {
+    this.forward = this.scratch(W.I32, 1);
+    this.forwardOut = true;
+  }
+
+  /** Operand a of this operation is the forwarded value. */
+  forwardOperand(): void {
+    this.forwardIn = true;
   }
 
   word(): number {
@@ -90,7 +108,8 @@ export class InterpContext implements LoweringContext {
   }
 
   a(type: W.ValueType): void {
-    this.slot(FIELD_A, type);
+    if (this.forwardIn) this.code.localGet(this.forward);
+    else this.slot(FIELD_A, type);
   }
 
   b(type: W.ValueType): void {
@@ -131,10 +150,14 @@ export class InterpContext implements LoweringContext {
   }
 
   dest(): void {
-    this.field(W.I32_LOAD16_U, FIELD_D);
+    if (!this.forwardOut) this.field(W.I32_LOAD16_U, FIELD_D);
   }
 
   result(type: W.ValueType): void {
+    if (this.forwardOut) {
+      this.code.localSet(this.forward);
+      return;
+    }
     if (type === W.I32) this.code.op(W.I64_EXTEND_I32_U);
     this.code.mem(storeOf(type), this.cpuBase);
   }

@@ -8,6 +8,7 @@ import { LOWERING_OF } from '../lowering.ts';
 import { WasmCode } from '../wasm/code.ts';
 import { EXTERNAL_FUNCTION, WasmModule } from '../wasm/module.ts';
 import * as W from '../wasm/opcodes.ts';
+import { FUSIONS, type Fusion } from './fusion.ts';
 import { InterpContext, type InterpFlow, type InterpFunctions } from './context.ts';
 import { FIELD_ELSE, FIELD_IMM, FIELD_X } from './operands.ts';
 
@@ -242,14 +243,12 @@ class Generator {
         enter();
       },
       branch: () => {
-        // ip + FIELD_IMM, or ip + FIELD_ELSE when the condition is zero
+        // at ip + FIELD_IMM, or at ip + FIELD_ELSE when the condition is zero
         code.localGet(IP);
-        code.localGet(IP);
-        code.i32(FIELD_ELSE - FIELD_IMM);
-        code.op(W.I32_ADD);
+        this.advance(FIELD_ELSE - FIELD_IMM);
         cx().a(W.I32);
         code.op(W.SELECT);
-        code.mem(W.I64_LOAD, FIELD_IMM);
+        code.mem(W.I64_LOAD, cx().base + FIELD_IMM);
         code.localSet(rip);
         enter();
       },
@@ -283,23 +282,52 @@ class Generator {
   private runCases(cx: InterpContext): void {
     const { code } = this;
     const common = OP_INFO.filter((i) => !isRare(i));
-    const targets = OP_INFO.map((i) => (isRare(i) ? common.length : common.indexOf(i)));
+    const rareCase = common.length + FUSIONS.length;
+    const targets = OP_INFO.map((i) => (isRare(i) ? rareCase : common.indexOf(i)));
+    FUSIONS.forEach((_, i) => targets.push(common.length + i));
     this.dispatch(
-      common.length + 1,
+      rareCase + 1,
       targets,
-      () => cx.field(W.I32_LOAD16_U, 0),
+      () => {
+        cx.base = 0;
+        cx.field(W.I32_LOAD16_U, 0);
+      },
       (index, depth) => {
         this.nextLabel = depth;
         const info = common[index];
-        if (info === undefined) return this.callStep(this.rareFunction, depth);
-        cx.beginOp(info);
-        LOWERING_OF[info.opcode]!(cx);
-        if (info.effect === 'control' || info.effect === 'call') return;
-        this.advance(info.size);
-        code.localSet(IP);
-        code.op1(W.BR, depth);
+        const fusion = FUSIONS[index - common.length];
+        if (info !== undefined) this.plainCase(cx, info);
+        else if (fusion !== undefined) this.fusedCase(cx, fusion);
+        else this.callStep(this.rareFunction, depth);
       },
     );
+  }
+
+  /** Goes on to the operation `size` bytes further. */
+  private next(size: number): void {
+    this.advance(size);
+    this.code.localSet(IP);
+    this.code.op1(W.BR, this.nextLabel);
+  }
+
+  private plainCase(cx: InterpContext, info: OpInfo): void {
+    cx.beginOp(info);
+    LOWERING_OF[info.opcode]!(cx);
+    if (info.effect !== 'control' && info.effect !== 'call') this.next(info.size);
+  }
+
+  private fusedCase(cx: InterpContext, fusion: Fusion): void {
+    let base = 0;
+    fusion.ops.forEach((opcode, i) => {
+      const info = OP_INFO[opcode]!;
+      const last = i === fusion.ops.length - 1;
+      cx.beginOp(info, base);
+      if (fusion.forward && i === fusion.ops.length - 2) cx.forwardResult();
+      if (fusion.forward && last) cx.forwardOperand();
+      LOWERING_OF[opcode]!(cx);
+      base += info.size;
+      if (last && info.effect !== 'control') this.next(base);
+    });
   }
 
   /** Flow of the functions that execute one operation and return the next ip. */
