@@ -10,10 +10,12 @@
 /** 1 = ours; the value travels in the SCRATCH slot. */
 @external('host', 'apic_read_msr') export declare function apic_read_msr(index: i32): i32;
 @external('host', 'apic_write_msr') export declare function apic_write_msr(index: i32): i32;
-/** CR8: task priority bits 7..4. */
+/** CR8: bits 7..4 of the task priority register. */
 @external('host', 'get_tpr') export declare function get_tpr(): i32;
 @external('host', 'set_tpr') export declare function set_tpr(value: i32): void;
 @external('host', 'read_tsc') export declare function read_tsc(): f64;
 /** Log only. */
 @external('host', 'guest_error') export declare function guest_error(code: i32, arg: f64): void;
 @external('host', 'log_interrupt') export declare function log_interrupt(vector: i32, kind: i32): void;
+/** 32 random bits of cryptographic quality (RDRAND, RDSEED). */
+@external('host', 'random32') export declare function random32(): i32;

@@ -207,6 +207,24 @@ export const INTERRUPT_SMI = 4;
 export const INTERRUPT_INIT = 8;
 export const INTERRUPT_SIPI = 16;
 
+// ---- FEATURES bits: what decides about control-register bits, MSRs and instructions inside the runtime
+export const X86_FEATURE_SMAP = 0x1;
+export const X86_FEATURE_SMEP = 0x2;
+export const X86_FEATURE_UMIP = 0x4;
+export const X86_FEATURE_LA57 = 0x8;
+export const X86_FEATURE_FSGSBASE = 0x10;
+export const X86_FEATURE_PCID = 0x20;
+export const X86_FEATURE_INVPCID = 0x40;
+export const X86_FEATURE_XSAVE = 0x80;
+export const X86_FEATURE_SYSCALL = 0x100;
+export const X86_FEATURE_LM = 0x200;
+export const X86_FEATURE_NX = 0x400;
+export const X86_FEATURE_FFXSR = 0x800;
+export const X86_FEATURE_RDTSCP = 0x1000;
+/** IA32_ARCH_CAPABILITIES exists. */
+export const X86_FEATURE_ARCH_CAP = 0x2000;
+export const X86_FEATURE_TSC_ADJUST = 0x4000;
+
 // ---- EXC_FLAGS bits
 export const EXC_HAS_ERROR = 1;
 /** INT n, INT3, INTO: software interrupt (privilege check on the gate, return address is the next instruction). */

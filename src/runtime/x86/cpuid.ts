@@ -1,0 +1,54 @@
+// CPUID from the table that the CPU model filled in, and the time-stamp counter.
+
+import { CR4_OSXSAVE, CR4_TSD } from './bits';
+import { CPUID_COUNT, CPUID_TABLE, RAX, RBX, RCX, RDX, TSC_OFFSET } from './layout';
+import { raiseGp } from './raise';
+import { CPU, cpl, cr4, get, get32, set } from './state';
+import { read_tsc } from '../softmmu/host';
+
+/** Address of a leaf's row, 0 if there is none. */
+function findRow(leaf: u32, subleaf: u32): i32 {
+  let row = CPU + CPUID_TABLE;
+  for (let i = get32(CPUID_COUNT); i > 0; i--, row += 32) {
+    if (load<u32>(row) != leaf) continue;
+    const sub = load<u32>(row, 4);
+    if (sub == 0xffff_ffff || sub == subleaf) return row;
+  }
+  return 0;
+}
+
+/** Vendor by the first four letters of leaf 0. */
+export function vendorIsIntel(): bool {
+  const row = findRow(0, 0);
+  return row != 0 && load<u32>(row, 12) == 0x756e_6547;
+}
+
+export function cpuid(): void {
+  const leaf = <u32>get32(RAX);
+  const subleaf = <u32>get32(RCX);
+  const row = findRow(leaf, subleaf);
+  if (row == 0) {
+    set(RAX, 0);
+    set(RBX, 0);
+    set(RCX, leaf == 0xb ? subleaf : 0);
+    set(RDX, 0);
+    return;
+  }
+  let ecx = load<u32>(row, 16);
+  // OSXSAVE shows CR4.OSXSAVE
+  if (leaf == 1 && (cr4() & CR4_OSXSAVE) != 0) ecx |= 0x800_0000;
+  set(RAX, load<u32>(row, 8));
+  set(RBX, load<u32>(row, 12));
+  set(RCX, ecx);
+  set(RDX, load<u32>(row, 20));
+}
+
+export function currentTsc(): u64 { return <u64>read_tsc() + get(TSC_OFFSET); }
+
+export function rdtsc(): i64 {
+  if ((cr4() & CR4_TSD) != 0 && cpl() != 0) {
+    raiseGp(0);
+    return 0;
+  }
+  return currentTsc();
+}
