@@ -1,0 +1,112 @@
+import {
+  TB_FUNC, TB_HOST_PC2, TB_HOT, TB_IR, TB_KEY, TB_RIP, TB_SIZE,
+} from '../../runtime/tcg/layout.ts';
+import { HF_CS64 } from '../../runtime/x86/layout.ts';
+import { BR, GOTO, OP_FLAGS, OP_WORDS, TERMINATOR } from './region-ops.ts';
+import { EXIT, type Region, type RegionBlock } from './region.ts';
+
+export interface FormOptions {
+  readonly words: Int32Array;
+  /** The valid block at another RIP under the present key and mapping, 0 if there is none. */
+  readonly peek: (ripLo: number, ripHi: number) => number;
+  readonly maxInsns: number;
+  readonly maxBlocks: number;
+  /** A block with more executions than this left before it is hot does not join. */
+  readonly maxHotLeft: number;
+}
+
+/** Operations in one region at most. */
+const MAX_OPS = 8000;
+
+/** Collects the blocks that can be reached from `entryTb` by direct jumps and have been executed often enough. */
+export function formRegion(entryTb: number, o: FormOptions): Region {
+  return new Former(o).form(entryTb);
+}
+
+class Former {
+  private readonly o: FormOptions;
+  private readonly words: Int32Array;
+  private readonly blocks: RegionBlock[] = [];
+  private readonly indexOf = new Map<number, number>();
+  private readonly ops = new Int32Array(MAX_OPS);
+  private opCount = 0;
+  private insns = 0;
+
+  constructor(o: FormOptions) {
+    this.o = o;
+    this.words = o.words;
+  }
+
+  form(entryTb: number): Region {
+    const keyLo = this.words[(entryTb + TB_KEY) >>> 2]!;
+    const keyHi = this.words[((entryTb + TB_KEY) >>> 2) + 1]!;
+    this.add(entryTb);
+    for (let i = 0; i < this.blocks.length; i++) this.linkSuccessors(this.blocks[i]!);
+    return { entry: 0, blocks: this.blocks, ops: this.ops, opCount: this.opCount, insns: this.insns, keyLo, keyHi };
+  }
+
+  private linkSuccessors(block: RegionBlock): void {
+    const w = this.words;
+    const at = block.terminator;
+    const opcode = w[at]! & 0xffff;
+    if (opcode === GOTO) {
+      block.taken = this.successor(w[at + 2]!, w[at + 3]!, block);
+    } else if (opcode === BR) {
+      block.taken = this.successor(w[at + 2]!, w[at + 3]!, block);
+      block.other = this.successor(w[at + 4]!, w[at + 5]!, block);
+    }
+  }
+
+  private successor(ripLo: number, ripHi: number, from: RegionBlock): number {
+    const tb = this.o.peek(ripLo, ripHi);
+    if (tb === 0) return EXIT;
+    const known = this.indexOf.get(tb);
+    if (known !== undefined) return known;
+    return this.mayJoin(tb, from) ? this.add(tb) : EXIT;
+  }
+
+  private mayJoin(tb: number, from: RegionBlock): boolean {
+    const w = this.words;
+    if (this.blocks.length >= this.o.maxBlocks || this.opCount > MAX_OPS / 2) return false;
+    if (this.insns + (w[(tb + TB_SIZE) >>> 2]! >>> 16) > this.o.maxInsns) return false;
+    const compiled = w[(tb + TB_FUNC) >>> 2]! !== 0;
+    // what has a region of its own elsewhere stays there: it is called often, from several places
+    if (compiled) return this.pageOf(tb) === from.page;
+    return w[(tb + TB_HOT) >>> 2]! <= this.o.maxHotLeft;
+  }
+
+  private pageOf(tb: number): number {
+    const w = this.words;
+    const rip = (tb + TB_RIP) >>> 2;
+    const key = (tb + TB_KEY) >>> 2;
+    const lo = (w[rip]! >>> 0) + (w[key + 1]! >>> 0);
+    if ((w[key]! & HF_CS64) === 0) return Math.floor((lo % 0x1_0000_0000) / 4096);
+    return w[rip + 1]! * 0x10_0000 + Math.floor(lo / 4096);
+  }
+
+  /** Appends the block and lists its operations. */
+  private add(tb: number): number {
+    const w = this.words;
+    const index = this.blocks.length;
+    const page = this.pageOf(tb);
+    const irStart = w[(tb + TB_IR) >>> 2]! >>> 2;
+    const firstOp = this.opCount;
+    let at = irStart;
+    while ((OP_FLAGS[w[at]! & 0xffff]! & TERMINATOR) === 0) {
+      this.ops[this.opCount++] = at;
+      at += OP_WORDS[w[at]! & 0xffff]!;
+    }
+    this.blocks.push({
+      tb,
+      ripLo: w[(tb + TB_RIP) >>> 2]!,
+      ripHi: w[((tb + TB_RIP) >>> 2) + 1]!,
+      irStart, terminator: at, firstOp, endOp: this.opCount,
+      taken: EXIT, other: EXIT,
+      page, page2: w[(tb + TB_HOST_PC2) >>> 2] === 0 ? page : page + 1,
+    });
+    this.indexOf.set(tb, index);
+    this.insns += w[(tb + TB_SIZE) >>> 2]! >>> 16;
+    return index;
+  }
+}
+
