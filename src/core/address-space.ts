@@ -143,7 +143,13 @@ export class AddressSpace {
     while (done < into.length) {
       const at = addr + done;
       const range = this.find(at);
-      if (range === undefined || range.ramOffset < 0) {
+      if (range === undefined) {
+        const count = this.#skipHole(at, into.length - done, undefined);
+        into.fill(0xff, done, done + count);
+        done += count;
+        continue;
+      }
+      if (range.ramOffset < 0) {
         into[done++] = this.read(at, 1);
         continue;
       }
@@ -160,7 +166,11 @@ export class AddressSpace {
     while (done < bytes.length) {
       const at = addr + done;
       const range = this.find(at);
-      if (range === undefined || range.ramOffset < 0) {
+      if (range === undefined) {
+        done += this.#skipHole(at, bytes.length - done, bytes[done]!);
+        continue;
+      }
+      if (range.ramOffset < 0) {
         this.write(at, 1, bytes[done++]!);
         continue;
       }
@@ -248,6 +258,12 @@ export class AddressSpace {
   #readNothing(addr: number, size: AccessSize): number {
     this.#reportUnassigned(addr, size, undefined);
     return allOnes(size);
+  }
+
+  /** Reports one unassigned access and returns how much of `length` at `addr` lies before the next range. */
+  #skipHole(addr: number, length: number, value: number | undefined): number {
+    this.#reportUnassigned(addr, 1, value);
+    return Math.min(length, this.#view.nextStart(addr) - addr);
   }
 
   #reportUnassigned(addr: number, size: number, value: number | undefined): void {

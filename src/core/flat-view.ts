@@ -24,8 +24,8 @@ export class FlatView {
     this.#starts = Float64Array.from(ranges, (range) => range.start);
   }
 
-  /** Index of the range that holds `addr`, or -1. */
-  indexOf(addr: number): number {
+  /** Number of ranges that start at or below `addr`. */
+  #countUpTo(addr: number): number {
     const starts = this.#starts;
     let low = 0;
     let high = starts.length;
@@ -34,13 +34,23 @@ export class FlatView {
       if (starts[middle]! <= addr) low = middle + 1;
       else high = middle;
     }
-    const index = low - 1;
+    return low;
+  }
+
+  /** Index of the range that holds `addr`, or -1. */
+  indexOf(addr: number): number {
+    const index = this.#countUpTo(addr) - 1;
     return index >= 0 && addr < this.ranges[index]!.end ? index : -1;
   }
 
   find(addr: number): FlatRange | undefined {
     const index = this.indexOf(addr);
     return index < 0 ? undefined : this.ranges[index];
+  }
+
+  /** Start of the first range above `addr`, or Infinity. */
+  nextStart(addr: number): number {
+    return this.#starts[this.#countUpTo(addr)] ?? Number.POSITIVE_INFINITY;
   }
 
   /** One line per range, as the monitor's `info mtree -f` shows. */

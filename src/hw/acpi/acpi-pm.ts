@@ -68,7 +68,9 @@ export class AcpiPm implements Device {
     this.vmstate = stateful(schema, this.#s, { postLoad: () => this.#update() });
     this.pm = {
       read: (offset, size) => {
-        return offset === 8 && size === 4 ? this.#timerValue() : assemble(offset, size, (at) => this.#readPm(at));
+        return offset === 8 && size === 4
+          ? this.#timerValue()
+          : assemble(offset, size, (at) => this.#readPm(at));
       },
       write: (offset, size, value) => this.#writePm(offset, size, value),
     };

@@ -271,7 +271,8 @@ export class Ps2Mouse extends Ps2Device<MouseState> {
   }
 
   #packet(dx: number, dy: number, dz: number): void {
-    const clamp = (v: number, low: number, high: number): number => Math.max(low, Math.min(high, Math.trunc(v)));
+    const clamp = (v: number, low: number, high: number): number =>
+      Math.max(low, Math.min(high, Math.trunc(v)));
     const x = clamp(dx, -255, 255);
     const y = clamp(dy, -255, 255);
     const signs = (x < 0 ? 0x10 : 0) | (y < 0 ? 0x20 : 0);

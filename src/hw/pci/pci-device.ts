@@ -137,7 +137,11 @@ export class PciFunction implements Device {
     this.set(offset, 4, flags);
     this.allow(offset, 4, region.size > 2 ** 32 ? 0 : (-region.size & ~(kind === 'io' ? 3 : 15)) >>> 0);
     if (kind === 'memory64') {
-      this.allow(offset + 4, 4, region.size <= 2 ** 32 ? 0xffffffff : -Math.floor(region.size / 2 ** 32) >>> 0);
+      this.allow(
+        offset + 4,
+        4,
+        region.size <= 2 ** 32 ? 0xffffffff : -Math.floor(region.size / 2 ** 32) >>> 0,
+      );
     }
     this.#bars.push({ index, kind, prefetchable, region, mappedAt: -1 });
   }

@@ -77,6 +77,8 @@ export class Hpet implements MmioDevice, Device {
   readonly #routes: number;
   readonly #clock: TimerService;
   readonly #timers: readonly Timer[];
+  /** The low half of `counter`, kept as a number: clock sources read it all the time. */
+  #counterBaseLow = 0;
 
   constructor(options: HpetOptions, timers: TimerService) {
     this.#options = options;
@@ -85,6 +87,7 @@ export class Hpet implements MmioDevice, Device {
     this.#timers = Array.from({ length: TIMERS }, (_, n) => timers.create(() => this.#expired(n)));
     this.vmstate = stateful(schema, this.#s, {
       postLoad: () => {
+        this.#counterBaseLow = Number(this.#s.counter & MASK32);
         options.onLegacyChanged((this.#s.config & LEGACY) !== 0);
         this.#rearmAll();
       },
@@ -94,6 +97,7 @@ export class Hpet implements MmioDevice, Device {
   reset(): void {
     for (let n = 0; n < TIMERS; n++) this.#setLine(n, false);
     schema.reset(this.#s);
+    this.#counterBaseLow = 0;
     this.#rearmAll();
     this.#options.onLegacyChanged(false);
   }
@@ -139,9 +143,8 @@ export class Hpet implements MmioDevice, Device {
     return (this.#s.counter + BigInt(this.#ticks())) & MASK64;
   }
 
-  /** The low half without big integers: clock sources read it all the time. */
   #counterLow(): number {
-    return (Number(this.#s.counter & MASK32) + (this.#ticks() % 2 ** 32)) % 2 ** 32;
+    return (this.#counterBaseLow + (this.#ticks() % 2 ** 32)) % 2 ** 32;
   }
 
   #writeConfig(value: number): void {
@@ -150,9 +153,7 @@ export class Hpet implements MmioDevice, Device {
     const now = this.#counter();
     s.config = value & (ENABLE | LEGACY);
     if (((before ^ s.config) & ENABLE) !== 0) {
-      s.counter = now;
-      s.startNs = this.#clock.nowNs();
-      for (const timer of s.timers) timer.checked = now;
+      this.#restart(now);
       if (!this.#enabled) for (let n = 0; n < TIMERS; n++) this.#setLine(n, false);
     }
     if (((before ^ s.config) & LEGACY) !== 0) this.#options.onLegacyChanged((s.config & LEGACY) !== 0);
@@ -166,12 +167,17 @@ export class Hpet implements MmioDevice, Device {
 
   /** The specification allows this only while the counter stands. */
   #writeCounter(isHigh: boolean, value: number): void {
-    const s = this.#s;
-    const now = this.#counter();
-    s.counter = setHalf(now, isHigh, value);
-    s.startNs = this.#clock.nowNs();
-    for (const timer of s.timers) timer.checked = s.counter;
+    this.#restart(setHalf(this.#counter(), isHigh, value));
     this.#rearmAll();
+  }
+
+  /** Lets the counter go on from `value`. */
+  #restart(value: bigint): void {
+    const s = this.#s;
+    s.counter = value;
+    s.startNs = this.#clock.nowNs();
+    this.#counterBaseLow = Number(value & MASK32);
+    for (const timer of s.timers) timer.checked = value;
   }
 
   // --- timers ---
@@ -243,7 +249,8 @@ export class Hpet implements MmioDevice, Device {
     return distance === 0n ? mask + 1n : distance;
   }
 
-  #rearm(n: number): void {
+  /** Arms the host-side timer for the next match, but not before `earliestNs`. */
+  #rearm(n: number, earliestNs = 0): void {
     const timer = this.#s.timers[n]!;
     if (!this.#enabled || (timer.config & T_ENABLE) === 0) {
       this.#timers[n]!.cancel();
@@ -251,7 +258,7 @@ export class Hpet implements MmioDevice, Device {
     }
     const elapsed = Number((timer.checked - this.#s.counter) & MASK64);
     const atTick = elapsed + Number(this.#ticksToMatch(timer));
-    this.#timers[n]!.arm(this.#s.startNs + atTick * TICK_NS);
+    this.#timers[n]!.arm(Math.max(earliestNs, this.#s.startNs + atTick * TICK_NS));
   }
 
   #expired(n: number): void {
@@ -271,11 +278,8 @@ export class Hpet implements MmioDevice, Device {
     }
     timer.checked = now;
     this.#fire(n);
-    this.#rearm(n);
-    const nowNs = this.#clock.nowNs();
-    if (this.#timers[n]!.deadlineNs < nowNs + MIN_PERIOD_NS && timer.period * BigInt(TICK_NS) < MIN_PERIOD_NS) {
-      if ((timer.config & T_PERIODIC) !== 0) this.#timers[n]!.arm(nowNs + MIN_PERIOD_NS);
-    }
+    const isTooFast = timer.period < BigInt(MIN_PERIOD_NS / TICK_NS);
+    this.#rearm(n, isTooFast ? this.#clock.nowNs() + MIN_PERIOD_NS : 0);
   }
 
   #fire(n: number): void {
