@@ -1,7 +1,8 @@
 import {
-  TB_FUNC, TB_HOST_PC2, TB_HOT, TB_IR, TB_KEY, TB_RIP, TB_SIZE,
+  TB_FUNC, TB_HOST_PC2, TB_HOT, TB_IR, TB_IR_END, TB_KEY, TB_RIP, TB_SIZE,
 } from '../../runtime/tcg/layout.ts';
 import { HF_CS64 } from '../../runtime/x86/layout.ts';
+import { unfuseBlock } from './interp/fusion.ts';
 import { BR, GOTO, OP_FLAGS, OP_WORDS, TERMINATOR } from './region-ops.ts';
 import { EXIT, type Region, type RegionBlock } from './region.ts';
 
@@ -90,6 +91,7 @@ class Former {
     const index = this.blocks.length;
     const page = this.pageOf(tb);
     const irStart = w[(tb + TB_IR) >>> 2]! >>> 2;
+    unfuseBlock(w, irStart << 2, w[(tb + TB_IR_END) >>> 2]!);
     const firstOp = this.opCount;
     let at = irStart;
     while ((OP_FLAGS[w[at]! & 0xffff]! & TERMINATOR) === 0) {

@@ -5,6 +5,7 @@ import {
 } from '../../runtime/x86/layout.ts';
 import type { CodeWindow, TargetDescriptor, TranslatedBlock, TranslationRequest } from '../../target/target.ts';
 import type { TcgCounters } from './counters.ts';
+import { fuseBlock } from './interp/fusion.ts';
 import { hex64, LOG_IN_ASM, LOG_OP, type TcgLog } from './log.ts';
 import type { RuntimeExports } from './runtime-host.ts';
 import { TB_MAX_BYTES, type TbCache } from './tb-cache.ts';
@@ -124,6 +125,7 @@ export class TbTranslator {
     });
     this.count(result, irEnd - irStart, o.nowNs() - started);
     if (logging) this.logBlock(irStart, irEnd);
+    fuseBlock(o.memory.i32, irStart, irEnd, TEMP_BASE);
     return tb;
   }
 
