@@ -35,6 +35,9 @@ export interface HostHooks {
   logInterrupt(vector: number, kind: number): void;
 }
 
+/** Web Crypto, global in browsers and in Node.js from 19 on. */
+declare const crypto: { getRandomValues(array: Int32Array): Int32Array };
+
 type HostFunctions = Readonly<Record<string, (...values: number[]) => number | undefined>>;
 
 /** The `host` imports of the runtime module: numbers only, results of 32 bits. */
@@ -62,6 +65,7 @@ export function hostImports(memory: TcgMemory, cpuBase: number, bus: VcpuBus, ho
     get_tpr: () => bus.readTpr(),
     set_tpr: (value) => call(() => bus.writeTpr(value!)),
     read_tsc: () => bus.readTsc(),
+    random32: () => crypto.getRandomValues(new Int32Array(1))[0]!,
     guest_error: (code, argument) => call(() => hooks.guestError(code!, argument!)),
     log_interrupt: (vector, kind) => call(() => hooks.logInterrupt(vector!, kind!)),
   };
