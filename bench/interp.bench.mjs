@@ -1,10 +1,11 @@
 // Speed of the interpreter on small loops of IR, in ns per operation. Run: node bench/interp.bench.mjs (after npm run build)
+
+import { fuseBlock } from '../dist/accel/tcg/interp/fusion.js';
+import { generateInterpreter } from '../dist/accel/tcg/interp/generate.js';
 import { IrBuilder } from '../dist/ir/builder.js';
 import { OP } from '../dist/ir/ops.js';
 import * as L from '../dist/runtime/tcg/layout.js';
 import * as X from '../dist/runtime/x86/layout.js';
-import { fuseBlock } from '../dist/accel/tcg/interp/fusion.js';
-import { generateInterpreter } from '../dist/accel/tcg/interp/generate.js';
 
 const memory = new WebAssembly.Memory({ initial: 2100, maximum: 65536, shared: true });
 const table = new WebAssembly.Table({ element: 'anyfunc', initial: 1 });
@@ -17,14 +18,26 @@ const bytes = generateInterpreter({ cpuBase, helpers });
 const t1 = performance.now();
 const module = new WebAssembly.Module(bytes);
 const t2 = performance.now();
-console.log(`module ${bytes.length} bytes, generated in ${(t1 - t0).toFixed(1)} ms, compiled in ${(t2 - t1).toFixed(1)} ms`);
-const unexpected = () => { throw new Error('slow path'); };
+console.log(
+  `module ${bytes.length} bytes, generated in ${(t1 - t0).toFixed(1)} ms, compiled in ${(t2 - t1).toFixed(1)} ms`,
+);
+const unexpected = () => {
+  throw new Error('slow path');
+};
 const instance = new WebAssembly.Instance(module, {
   env: { memory, table },
-  runtime: { ld_slow: unexpected, st_slow: unexpected, ld128_slow: unexpected, st128_slow: unexpected, tb_find: () => 0, noop: (a) => a },
+  runtime: {
+    ld_slow: unexpected,
+    st_slow: unexpected,
+    ld128_slow: unexpected,
+    st128_slow: unexpected,
+    tb_find: () => 0,
+    noop: (a) => a,
+  },
 });
 const PAGE = 0x40_0000;
-for (const tag of [L.TLB_READ, L.TLB_WRITE]) view.setBigInt64(cpuBase + L.TLB_BASE + (PAGE >> 12) * L.TLB_ENTRY_SIZE + tag, BigInt(PAGE), true);
+for (const tag of [L.TLB_READ, L.TLB_WRITE])
+  view.setBigInt64(cpuBase + L.TLB_BASE + (PAGE >> 12) * L.TLB_ENTRY_SIZE + tag, BigInt(PAGE), true);
 view.setInt32(cpuBase + L.TLB_BASE + (PAGE >> 12) * L.TLB_ENTRY_SIZE + L.TLB_ADDEND, L.RAM_BASE - PAGE, true);
 
 let next = L.TB_ARENA;
@@ -109,5 +122,7 @@ for (const [name, emit] of Object.entries(loops)) {
     instance.exports.enter();
     best = Math.min(best, performance.now() - begin);
   }
-  console.log(`${name}: ${((best * 1e6) / iterations / count).toFixed(2)} ns per operation (${count} operations a block)`);
+  console.log(
+    `${name}: ${((best * 1e6) / iterations / count).toFixed(2)} ns per operation (${count} operations a block)`,
+  );
 }
