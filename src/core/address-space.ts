@@ -292,6 +292,6 @@ export class AddressSpace {
     const table = this.#table;
     if (table === undefined) return;
     table.fill(0);
-    this.#view.ranges.forEach((range, index) => table.fill(index + 1, range.start, range.end));
+    for (const [index, range] of this.#view.ranges.entries()) table.fill(index + 1, range.start, range.end);
   }
 }

@@ -260,7 +260,7 @@ test('IPIs: shorthands, INIT, SIPI, logical and cluster destinations, lowest pri
   write(apics[0]!, 0x310, 2 << 24);
   write(apics[0]!, 0x300, 0x66);
   assert.equal(apics[2]!.acknowledge(), 0x66);
-  apics.forEach((apic, i) => write(apic, 0xd0, (1 << i) << 24));
+  for (const [i, apic] of apics.entries()) write(apic, 0xd0, (1 << i) << 24);
   bus.sendMsi(0xfee00004 | (6 << 12), 0x77);
   assert.deepEqual(
     apics.map((a) => a.acknowledge()),

@@ -7,7 +7,7 @@
  * A new count takes effect at once, also in modes 2 and 3, where the chip would finish the present period.
  */
 import type { Device } from '../../core/device.ts';
-import { IrqLine } from '../../core/irq.ts';
+import type { IrqLine } from '../../core/irq.ts';
 import type { AccessSize, MmioDevice, MmioOptions } from '../../core/memory-region.ts';
 import type { Timer, TimerService } from '../../core/timer.ts';
 import {
