@@ -57,15 +57,6 @@ export const ERROR_SENT_VECTOR = 1 << 5;
 export const ERROR_RECEIVED_VECTOR = 1 << 6;
 export const ERROR_ILLEGAL_REGISTER = 1 << 7;
 
-/** The highest bit set in a map of 256 vectors, or -1. */
-export function highestBit(map: Uint32Array): number {
-  for (let i = 7; i >= 0; i--) {
-    const word = map[i]!;
-    if (word !== 0) return i * 32 + 31 - Math.clz32(word);
-  }
-  return -1;
-}
-
 /** The logical id in x2APIC mode follows from the id (SDM Vol. 3A 10.12.10.2). */
 export function x2ApicLdr(id: number): number {
   return (((id >>> 4) << 16) | (1 << (id & 15))) >>> 0;

@@ -336,6 +336,15 @@ test('software disable masks the LVT', () => {
   assert.equal(read(apic, 0x320), 0x10040);
 });
 
+test('the monitor can show them', () => {
+  const { apic, ioapic, pic, bus } = world();
+  write(apic, 0xf0, 0x1ff);
+  bus.sendMsi(0xfee00000, 0x41);
+  assert.match(apic.describe(), /IRR {4}65/);
+  assert.equal(ioapic.describe().split('\n').length, 25);
+  assert.match(pic.describe(), /pic1: irr=00/);
+});
+
 testStateRoundTrip('apic', () => ({ vmstate: world().apic.vmstate }));
 testStateRoundTrip('ioapic', () => ({ vmstate: world().ioapic.vmstate }));
 testHostileInput('apic', () => {

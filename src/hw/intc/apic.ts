@@ -26,7 +26,17 @@ import {
   DELIVERY_STARTUP,
 } from './apic-bus.ts';
 import * as reg from './apic-registers.ts';
+import { describeApic } from './apic-describe.ts';
 import { ApicTimer, apicTimerFields } from './apic-timer.ts';
+import {
+  acceptVector,
+  apicVectorFields,
+  deliverableVector,
+  endVector,
+  highestVector,
+  processorPriority,
+  requestVector,
+} from './apic-vectors.ts';
 
 const { LVT_MASKED } = reg;
 
@@ -50,9 +60,7 @@ const schema = defineState('apic', 1, {
   icrLo: u32(),
   icrHi: u32(),
   lvt: words(reg.LVT_COUNT, LVT_MASKED),
-  isr: words(8),
-  tmr: words(8),
-  irr: words(8),
+  ...apicVectorFields,
   lint0: bool(),
   /** An ExtINT message came and its INTA cycle is still to be run. */
   extIntRequested: bool(),
@@ -151,8 +159,7 @@ export class LocalApic implements LocalApicPort, ApicBusAgent, MmioDevice, Devic
     const s = this.#s;
     const vector = this.#deliverableVector();
     if (vector >= 0) {
-      s.irr[vector >> 5]! &= ~(1 << (vector & 31));
-      s.isr[vector >> 5]! |= 1 << (vector & 31);
+      acceptVector(s, vector);
       this.#update();
       return vector;
     }
@@ -214,7 +221,7 @@ export class LocalApic implements LocalApicPort, ApicBusAgent, MmioDevice, Devic
   }
 
   arbitrationPriority(): number {
-    return Math.max(this.#processorPriority(), Math.max(0, reg.highestBit(this.#s.irr)) & 0xf0);
+    return Math.max(processorPriority(this.#s), Math.max(0, highestVector(this.#s.irr)) & 0xf0);
   }
 
   // --- registers by memory ---
@@ -267,21 +274,7 @@ export class LocalApic implements LocalApicPort, ApicBusAgent, MmioDevice, Devic
 
   /** What the monitor's `info lapic` shows. */
   describe(): string {
-    const s = this.#s;
-    const hex = (n: number): string => `0x${(n >>> 0).toString(16).padStart(8, '0')}`;
-    const bits = (map: Uint32Array): string => {
-      const set = Array.from({ length: 256 }, (_, v) => v).filter((v) => (map[v >> 5]! >>> (v & 31)) & 1);
-      return set.length === 0 ? '(none)' : set.join(' ');
-    };
-    return [
-      `local APIC ${s.id}: base ${hex(s.baseLo)}${this.isX2Apic ? ' x2APIC' : ''}${this.enabled ? '' : ' disabled'}`,
-      ...Array.from(s.lvt, (value, i) => `${reg.LVT_NAMES[i]!.padEnd(6)} ${hex(value)}`),
-      `SPIV   ${hex(s.svr)}  LDR ${hex(s.ldr)}  DFR ${hex(s.dfr)}  ESR ${hex(s.esr)}`,
-      `ICR    ${hex(s.icrHi)} ${hex(s.icrLo)}  TPR ${hex(s.tpr)}  PPR ${hex(this.#processorPriority())}`,
-      `timer  divide ${hex(s.divide)}  initial ${hex(s.initialCount)}  current ${hex(this.#timer.currentCount())}`,
-      `ISR    ${bits(s.isr)}`,
-      `IRR    ${bits(s.irr)}`,
-    ].join('\n');
+    return describeApic(this.#s, this.#timer.currentCount());
   }
 
   // --- inside ---
@@ -341,7 +334,7 @@ export class LocalApic implements LocalApicPort, ApicBusAgent, MmioDevice, Devic
       case reg.APR:
         return this.arbitrationPriority();
       case reg.PPR:
-        return this.#processorPriority();
+        return processorPriority(this.#s);
       case reg.LDR:
         return s.ldr;
       case reg.DFR:
@@ -431,20 +424,13 @@ export class LocalApic implements LocalApicPort, ApicBusAgent, MmioDevice, Devic
       this.#error(reg.ERROR_RECEIVED_VECTOR);
       return;
     }
-    const bit = 1 << (vector & 31);
-    s.irr[vector >> 5]! |= bit;
-    if (isLevel) s.tmr[vector >> 5]! |= bit;
-    else s.tmr[vector >> 5]! &= ~bit;
+    requestVector(s, vector, isLevel);
     this.#update();
   }
 
   #endOfInterrupt(): void {
-    const s = this.#s;
-    const vector = reg.highestBit(s.isr);
-    if (vector < 0) return;
-    const bit = 1 << (vector & 31);
-    s.isr[vector >> 5]! &= ~bit;
-    if ((s.tmr[vector >> 5]! & bit) !== 0) this.#bus.broadcastEoi(vector);
+    const levelVector = endVector(this.#s);
+    if (levelVector >= 0) this.#bus.broadcastEoi(levelVector);
     this.#update();
   }
 
@@ -487,17 +473,9 @@ export class LocalApic implements LocalApicPort, ApicBusAgent, MmioDevice, Devic
     }
   }
 
-  #processorPriority(): number {
-    const serving = reg.highestBit(this.#s.isr);
-    const tpr = this.#s.tpr;
-    return serving >> 4 > tpr >> 4 ? serving & 0xf0 : tpr;
-  }
-
   /** The vector to be acknowledged next, or -1. */
   #deliverableVector(): number {
-    const vector = reg.highestBit(this.#s.irr);
-    if (vector < 0 || !this.#softwareEnabled || !this.enabled) return -1;
-    return vector >> 4 > this.#processorPriority() >> 4 ? vector : -1;
+    return this.#softwareEnabled && this.enabled ? deliverableVector(this.#s) : -1;
   }
 
   #extIntPending(): boolean {
