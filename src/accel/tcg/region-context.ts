@@ -157,7 +157,7 @@ export class RegionContext implements LoweringContext {
   emitOp(index: number): void {
     if (this.flow.dead[index] === 1) return;
     const at = this.region.ops[index]!;
-    const opcode = this.words[at]! & 0xffff;
+    const opcode = this.region.opcodes[index]!;
     const flags = OP_FLAGS[opcode]!;
     const d = this.flow.written(at, flags);
     const cell = d === NO_SLOT ? -1 : this.flow.cellOf(d);
@@ -237,16 +237,16 @@ export class RegionContext implements LoweringContext {
     this.eachOperandCell(at, flags, (cell) => {
       if (this.kind[cell] !== PENDING || this.consumed.has(cell)) return;
       this.consumed.add(cell);
-      const inner = this.region.ops[this.cellLo[cell]!]!;
-      this.consume(inner, OP_FLAGS[this.words[inner]! & 0xffff]!);
+      const inner = this.cellLo[cell]!;
+      this.consume(this.region.ops[inner]!, OP_FLAGS[this.region.opcodes[inner]!]!);
     });
   }
 
   /** The pending expression at cell `p` reads cell `cell` directly. */
   private mentions(p: number, cell: number): boolean {
-    const at = this.region.ops[this.cellLo[p]!]!;
+    const index = this.cellLo[p]!;
     let found = false;
-    this.eachOperandCell(at, OP_FLAGS[this.words[at]! & 0xffff]!, (c) => {
+    this.eachOperandCell(this.region.ops[index]!, OP_FLAGS[this.region.opcodes[index]!]!, (c) => {
       if (c === cell) found = true;
     });
     return found;
@@ -295,9 +295,8 @@ export class RegionContext implements LoweringContext {
     const index = this.cellLo[cell]!;
     this.removePending(cell);
     const saved = this.save();
-    const at = this.region.ops[index]!;
     this.nesting++;
-    this.lower(index, at, this.words[at]! & 0xffff);
+    this.lower(index, this.region.ops[index]!, this.region.opcodes[index]!);
     this.nesting--;
     this.restore(saved);
   }
@@ -331,7 +330,7 @@ export class RegionContext implements LoweringContext {
     this.removePending(cell);
     const saved = this.save();
     const at = this.region.ops[index]!;
-    const opcode = this.words[at]! & 0xffff;
+    const opcode = this.region.opcodes[index]!;
     this.at = at;
     this.opIndex = index;
     this.info = OP_INFO[opcode]!;

@@ -124,11 +124,11 @@ export class RegionFlow {
   /** Finds the cells of a block that helpers or vector operations reach through memory. */
   markMemoryCells(block: RegionBlock): void {
     const stamp = ++this.stamp;
-    const { ops } = this.region;
+    const { ops, opcodes } = this.region;
     const w = this.words;
     for (let i = block.firstOp; i < block.endOp; i++) {
       const at = ops[i]!;
-      const opcode = w[at]! & 0xffff;
+      const opcode = opcodes[i]!;
       const flags = OP_FLAGS[opcode]!;
       if (opcode === MOVI) {
         // the offset of a temporary, to be passed to a helper
@@ -198,12 +198,11 @@ export class RegionFlow {
   }
 
   private summary1(block: RegionBlock, b: number, use: Int32Array, def: Int32Array): void {
-    const w = this.words;
     let u = 0;
     let d = 0;
     for (let i = block.firstOp; i < block.endOp; i++) {
       const at = this.region.ops[i]!;
-      const flags = OP_FLAGS[w[at]! & 0xffff]!;
+      const flags = OP_FLAGS[this.region.opcodes[i]!]!;
       u |= this.readMask(at, flags) & ~d;
       if (this.isBarrier(at, flags)) {
         u |= ~d;
@@ -241,7 +240,7 @@ export class RegionFlow {
     if ((w[block.terminator]! & 0xffff) === BR) this.useCell(w[block.terminator + 1]! & 0xffff);
     for (let i = block.endOp - 1; i >= block.firstOp; i--) {
       const at = this.region.ops[i]!;
-      const flags = OP_FLAGS[w[at]! & 0xffff]!;
+      const flags = OP_FLAGS[this.region.opcodes[i]!]!;
       const isCall = (flags & CALL) !== 0;
       const slot = this.written(at, flags);
       const droppable = this.isDroppable(at, flags);
@@ -326,7 +325,7 @@ export class RegionFlow {
     for (let i = block.firstOp; i < block.endOp; i++) {
       if (this.dead[i] === 1) continue;
       const at = this.region.ops[i]!;
-      visit(i, at, OP_FLAGS[this.words[at]! & 0xffff]!);
+      visit(i, at, OP_FLAGS[this.region.opcodes[i]!]!);
     }
   }
 
@@ -386,7 +385,7 @@ export class RegionFlow {
     for (let i = block.endOp - 1; i >= block.firstOp; i--) {
       if (this.dead[i] === 1) continue;
       const at = this.region.ops[i]!;
-      const flags = OP_FLAGS[this.words[at]! & 0xffff]!;
+      const flags = OP_FLAGS[this.region.opcodes[i]!]!;
       live &= ~this.writeMask(at, flags);
       if (this.syncs(at, flags)) {
         if (this.helperOf(at).writes === true) {

@@ -1,8 +1,8 @@
 import {
-  TB_FUNC, TB_HOST_PC2, TB_HOT, TB_IR, TB_IR_END, TB_KEY, TB_RIP, TB_SIZE,
+  TB_FUNC, TB_HOST_PC2, TB_HOT, TB_IR, TB_KEY, TB_RIP, TB_SIZE,
 } from '../../runtime/tcg/layout.ts';
 import { HF_CS64 } from '../../runtime/x86/layout.ts';
-import { unfuseBlock } from './interp/fusion.ts';
+import { UNFUSED } from './interp/fusion.ts';
 import { BR, GOTO, OP_FLAGS, OP_WORDS, TERMINATOR } from './region-ops.ts';
 import { EXIT, type Region, type RegionBlock } from './region.ts';
 
@@ -30,6 +30,7 @@ class Former {
   private readonly blocks: RegionBlock[] = [];
   private readonly indexOf = new Map<number, number>();
   private readonly ops = new Int32Array(MAX_OPS);
+  private readonly opcodes = new Uint16Array(MAX_OPS);
   private opCount = 0;
   private insns = 0;
 
@@ -43,7 +44,7 @@ class Former {
     const keyHi = this.words[((entryTb + TB_KEY) >>> 2) + 1]!;
     this.add(entryTb);
     for (let i = 0; i < this.blocks.length; i++) this.linkSuccessors(this.blocks[i]!);
-    return { entry: 0, blocks: this.blocks, ops: this.ops, opCount: this.opCount, insns: this.insns, keyLo, keyHi };
+    return { entry: 0, blocks: this.blocks, ops: this.ops, opcodes: this.opcodes, opCount: this.opCount, insns: this.insns, keyLo, keyHi };
   }
 
   private linkSuccessors(block: RegionBlock): void {
@@ -91,12 +92,14 @@ class Former {
     const index = this.blocks.length;
     const page = this.pageOf(tb);
     const irStart = w[(tb + TB_IR) >>> 2]! >>> 2;
-    unfuseBlock(w, irStart << 2, w[(tb + TB_IR_END) >>> 2]!);
     const firstOp = this.opCount;
     let at = irStart;
-    while ((OP_FLAGS[w[at]! & 0xffff]! & TERMINATOR) === 0) {
+    for (;;) {
+      const opcode = UNFUSED[w[at]! & 0xffff]!;
+      if ((OP_FLAGS[opcode]! & TERMINATOR) !== 0) break;
+      this.opcodes[this.opCount] = opcode;
       this.ops[this.opCount++] = at;
-      at += OP_WORDS[w[at]! & 0xffff]!;
+      at += OP_WORDS[opcode]!;
     }
     this.blocks.push({
       tb,

@@ -1,17 +1,15 @@
-import type { HelperInfo } from '../../ir/helper-table.ts';
 import { TB_FLAGS, TB_FUNC, TB_HOT, TB_INVALID } from '../../runtime/tcg/layout.ts';
 import type { TargetDescriptor } from '../../target/target.ts';
 import type { TcgCounters } from './counters.ts';
 import { hex64, LOG_OUT_ASM, type TcgLog } from './log.ts';
-import { generateRegion } from './region-codegen.ts';
 import { formRegion } from './region-form.ts';
-import { RegionImports } from './region-imports.ts';
+import { RegionModuleBuilder } from './region-module.ts';
 import type { Region } from './region.ts';
 import type { RuntimeExports } from './runtime-host.ts';
 import type { TcgMemory } from './tcg-memory.ts';
-import { REGION_MAX_BLOCKS, REGION_MAX_INSNS, REGION_WARM_DIVISOR, TABLE_GROWTH } from './tuning.ts';
-import { WasmCode } from './wasm/code.ts';
-import { WasmModule } from './wasm/module.ts';
+import {
+  BATCH_SIZE, REGION_MAX_BLOCKS, REGION_MAX_INSNS, REGION_WARM_DIVISOR, REHOT_THRESHOLD, TABLE_LIMIT,
+} from './tuning.ts';
 import { printCode } from './wasm/text.ts';
 import { webAssembly, type WasmTable } from './webassembly.ts';
 
@@ -25,6 +23,8 @@ export interface RegionManagerOptions {
   readonly log: TcgLog;
   readonly nowNs: () => number;
   readonly hotThreshold: number;
+  /** Compile every region at once, alone (tier=jit). */
+  readonly eager: boolean;
 }
 
 interface CompiledRegion {
@@ -32,28 +32,48 @@ interface CompiledRegion {
   /** Index in the function table. */
   readonly slot: number;
   readonly blocks: readonly number[];
+  state: 'queued' | 'installed' | 'dead';
 }
 
 const NEVER_HOT = 0x7fffffff;
 
-/** Compiles regions, installs them in the function table, and lets them die with their blocks. */
+/**
+ * Queues hot blocks' regions, compiles them in batches, installs them in the function table, and lets them die with their blocks.
+ * Compilation is synchronous; everything between `finish` of the module builder and `install` could be done by another thread.
+ */
 export class RegionManager {
   private readonly o: RegionManagerOptions;
   private readonly words: Int32Array;
-  private readonly code = new WasmCode();
-  private readonly helperNames: ReadonlyMap<string, HelperInfo>;
+  private readonly builder: RegionModuleBuilder;
   private readonly byBlock = new Map<number, CompiledRegion[]>();
   private readonly freeSlots: number[] = [];
   private nextSlot = 1;
+  private queue: CompiledRegion[] = [];
+  private readonly queued = new Set<number>();
+  /** The function table is exhausted: the whole cache should be flushed. */
+  full = false;
 
   constructor(options: RegionManagerOptions) {
     this.o = options;
     this.words = options.memory.i32;
-    this.helperNames = new Map(options.target.helpers.map((h) => [h.name, h]));
+    this.builder = new RegionModuleBuilder({ words: this.words, cpuBase: options.cpuBase, target: options.target });
   }
 
-  /** Compiles the region of a hot block, which must be the block at the RIP and KEY slots. */
-  compile(entryTb: number): void {
+  /** A block became hot; it must be the one at the RIP and KEY slots. */
+  hot(tb: number): void {
+    const w = this.words;
+    if (this.queued.has(tb)) return this.compileQueue();
+    if (this.nextSlot >= TABLE_LIMIT && this.freeSlots.length === 0) {
+      this.full = true;
+      w[(tb + TB_HOT) >>> 2] = NEVER_HOT;
+      return;
+    }
+    this.enqueue(tb);
+    w[(tb + TB_HOT) >>> 2] = REHOT_THRESHOLD;
+    if (this.o.eager || this.queue.length >= BATCH_SIZE) this.compileQueue();
+  }
+
+  private enqueue(entryTb: number): void {
     const { o } = this;
     const started = o.nowNs();
     const region = formRegion(entryTb, {
@@ -64,52 +84,51 @@ export class RegionManager {
       maxHotLeft: o.hotThreshold - Math.floor(o.hotThreshold / REGION_WARM_DIVISOR),
     });
     const slot = this.takeSlot();
-    const bytes = this.emit(region, slot);
-    const emitted = o.nowNs();
-    const { Instance, Module } = webAssembly();
-    new Instance(new Module(bytes), {
-      env: { memory: o.memory.memory, table: o.table },
-      runtime: o.runtime as unknown as Record<string, unknown>,
-    });
-    o.counters.emitNs += emitted - started;
-    o.counters.compileNs += o.nowNs() - emitted;
-    this.install(region, slot);
-    this.count(region, bytes.length);
-  }
-
-  private emit(region: Region, slot: number): Uint8Array {
-    const { o } = this;
-    const module = new WasmModule();
-    const voidType = module.type([], []);
-    module.importMemory('env', 'memory', 1, 65536);
-    module.importTable('env', 'table', 1);
-    const imports = new RegionImports(module, this.helperNames);
-    generateRegion(region, {
-      words: this.words, cpuBase: o.cpuBase, helpers: o.target.helpers, localSlotLimit: o.target.localSlotLimit,
-      code: this.code, imports, voidType,
-    });
-    const index = module.addFunction(voidType, this.code);
-    module.element(slot, [index]);
-    const bytes = module.build();
+    const bytes = this.builder.add(region, slot);
+    const compiled: CompiledRegion = { entryTb, slot, blocks: region.blocks.map((b) => b.tb), state: 'queued' };
+    this.register(compiled);
+    this.queue.push(compiled);
+    this.queued.add(entryTb);
+    o.counters.emitNs += o.nowNs() - started;
+    o.counters.regions++;
+    o.counters.regionBlocks += region.blocks.length;
+    o.counters.regionInsns += region.insns;
+    o.counters.regionBytes += bytes;
     if ((o.log.mask & LOG_OUT_ASM) !== 0) this.logCode(region, bytes);
-    return bytes;
   }
 
-  private logCode(region: Region, bytes: Uint8Array): void {
+  private logCode(region: Region, bytes: number): void {
     const entry = region.blocks[region.entry]!;
     this.o.log.write(
-      `OUT: region at ${hex64(entry.ripHi, entry.ripLo)}: ${region.blocks.length} blocks, ${region.insns} insns, ${bytes.length} bytes\n` +
-      `${printCode(this.code.bytes, 0, this.code.pos).join('\n')}\n\n`,
+      `OUT: region at ${hex64(entry.ripHi, entry.ripLo)}: ${region.blocks.length} blocks, ${region.insns} insns, ${bytes} bytes\n` +
+      `${printCode(this.builder.code.bytes, 0, bytes).join('\n')}\n\n`,
     );
   }
 
-  private count(region: Region, bytes: number): void {
-    const { counters } = this.o;
-    counters.regions++;
-    counters.regionModules++;
-    counters.regionBlocks += region.blocks.length;
-    counters.regionInsns += region.insns;
-    counters.regionBytes += bytes;
+  /** Compiles what is queued. Cheap when nothing is. */
+  compileQueue(): void {
+    if (this.queue.length === 0) return;
+    const { o } = this;
+    const started = o.nowNs();
+    const { Instance, Module } = webAssembly();
+    new Instance(new Module(this.builder.finish()), {
+      env: { memory: o.memory.memory, table: o.table },
+      runtime: o.runtime as unknown as Record<string, unknown>,
+    });
+    const regions = this.queue;
+    this.queue = [];
+    this.queued.clear();
+    for (const region of regions) this.install(region);
+    o.counters.regionModules++;
+    o.counters.compileNs += o.nowNs() - started;
+  }
+
+  private install(region: CompiledRegion): void {
+    if (region.state === 'dead') return this.releaseSlot(region.slot);
+    region.state = 'installed';
+    this.words[(region.entryTb + TB_FUNC) >>> 2] = region.slot;
+    this.words[(region.entryTb + TB_HOT) >>> 2] = NEVER_HOT;
+    this.o.runtime.jc_update_func(region.entryTb);
   }
 
   // ---- the function table
@@ -118,21 +137,23 @@ export class RegionManager {
     const free = this.freeSlots.pop();
     if (free !== undefined) return free;
     const { table } = this.o;
-    if (this.nextSlot >= table.length) table.grow(TABLE_GROWTH);
+    if (this.nextSlot >= table.length) table.grow(table.length);
     return this.nextSlot++;
   }
 
-  private install(region: Region, slot: number): void {
-    const entryTb = region.blocks[region.entry]!.tb;
-    const compiled: CompiledRegion = { entryTb, slot, blocks: region.blocks.map((b) => b.tb) };
-    for (const tb of compiled.blocks) {
+  private releaseSlot(slot: number): void {
+    this.o.table.set(slot, this.o.table.get(0));
+    this.freeSlots.push(slot);
+  }
+
+  // ---- death
+
+  private register(region: CompiledRegion): void {
+    for (const tb of region.blocks) {
       const list = this.byBlock.get(tb);
-      if (list === undefined) this.byBlock.set(tb, [compiled]);
-      else list.push(compiled);
+      if (list === undefined) this.byBlock.set(tb, [region]);
+      else list.push(region);
     }
-    this.words[(entryTb + TB_FUNC) >>> 2] = slot;
-    this.words[(entryTb + TB_HOT) >>> 2] = NEVER_HOT;
-    this.o.runtime.jc_update_func(entryTb);
   }
 
   /** A block's code has changed: every region that holds a copy of it dies. */
@@ -146,14 +167,16 @@ export class RegionManager {
     const { o } = this;
     o.counters.regionsInvalidated++;
     for (const tb of region.blocks) this.forget(tb, region);
+    const wasQueued = region.state === 'queued';
+    region.state = 'dead';
     const entry = region.entryTb;
     this.words[(entry + TB_FUNC) >>> 2] = 0;
+    this.queued.delete(entry);
     if ((this.words[(entry + TB_FLAGS) >>> 2]! & TB_INVALID) === 0) {
       this.words[(entry + TB_HOT) >>> 2] = o.hotThreshold;
       o.runtime.jc_update_func(entry);
     }
-    o.table.set(region.slot, o.table.get(0));
-    this.freeSlots.push(region.slot);
+    if (!wasQueued) this.releaseSlot(region.slot); // a queued one gives its slot back when its module has been instantiated
   }
 
   private forget(tb: number, region: CompiledRegion): void {
@@ -166,10 +189,14 @@ export class RegionManager {
 
   onAllInvalidated(): void {
     const { table } = this.o;
+    if (this.queue.length > 0) this.builder.finish();
+    this.queue = [];
+    this.queued.clear();
     const interpreter = table.get(0);
     for (let slot = 1; slot < this.nextSlot; slot++) table.set(slot, interpreter);
     this.byBlock.clear();
     this.freeSlots.length = 0;
     this.nextSlot = 1;
+    this.full = false;
   }
 }

@@ -24,8 +24,9 @@ export interface RegionBlock {
 export interface Region {
   readonly entry: number;
   readonly blocks: RegionBlock[];
-  /** Word index of each operation, in block order. */
+  /** Word index of each operation, in block order, and its plain opcode (the word may hold a fused one). */
   readonly ops: Int32Array;
+  readonly opcodes: Uint16Array;
   readonly opCount: number;
   readonly insns: number;
   readonly keyLo: number;

@@ -1,4 +1,5 @@
 import { IrBuilder } from '../../ir/builder.ts';
+import { printIr } from '../../ir/printer.ts';
 import { RAM_BASE, SLOT_KEY, SLOT_RIP, TB_DESCRIPTOR_SIZE } from '../../runtime/tcg/layout.ts';
 import {
   HF_DR7, HF_ONE_INSN, HF_RF, HF_SHADOW, HF_TF, TEMP_BASE, TEMP_LIMIT,
@@ -50,8 +51,6 @@ export interface TranslatorOptions {
   readonly counters: TcgCounters;
   readonly log: TcgLog;
   readonly nowNs: () => number;
-  /** Text of a block's IR, for the log. */
-  readonly printIr?: (words: Int32Array, start: number, end: number) => string;
 }
 
 /** Translates the block at the RIP and KEY slots into the cache. */
@@ -123,8 +122,8 @@ export class TbTranslator {
       hostPc2: result.crossesPage ? window.second : 0, irEnd, sizeBytes: result.sizeBytes, insns: result.insns,
       hot: this.hotThreshold, cached,
     });
-    this.count(result, irEnd - irStart, o.nowNs() - started);
     if (logging) this.logBlock(irStart, irEnd);
+    this.count(result, irEnd - irStart, o.nowNs() - started);
     fuseBlock(o.memory.i32, irStart, irEnd, TEMP_BASE);
     return tb;
   }
@@ -139,7 +138,7 @@ export class TbTranslator {
   }
 
   private logBlock(irStart: number, irEnd: number): void {
-    const { log, target, printIr, memory } = this.o;
+    const { log, target, memory } = this.o;
     const { request, insns } = this;
     let text = '';
     if ((log.mask & LOG_IN_ASM) !== 0) {
@@ -152,9 +151,9 @@ export class TbTranslator {
         text += `0x${linear.toString(16).padStart(8, '0')}:  ${target.disassemble(bytes, at, request.flags).text}\n`;
       }
     }
-    if ((log.mask & LOG_OP) !== 0 && printIr !== undefined) {
+    if ((log.mask & LOG_OP) !== 0) {
       text += `OP:  ${hex64(request.ripHi, request.ripLo)} flags ${(request.flags >>> 0).toString(16)}\n`;
-      text += `${printIr(memory.i32, irStart, irEnd)}\n`;
+      text += `${printIr(memory.i32, irStart, irEnd, { ...target, tempBase: TEMP_BASE })}\n`;
     }
     log.write(`${text}\n`);
   }

@@ -17,7 +17,7 @@ import { hostImports, type RuntimeExports } from './runtime-host.ts';
 import { TbCache } from './tb-cache.ts';
 import { TbTranslator } from './tb-translate.ts';
 import type { TcgMemory } from './tcg-memory.ts';
-import { HOT_THRESHOLD } from './tuning.ts';
+import { HOT_THRESHOLD, TABLE_INITIAL } from './tuning.ts';
 import { webAssembly, type WasmModuleHandle, type WasmTable } from './webassembly.ts';
 
 /** interp: never compile regions. jit: compile every block before it runs. auto: compile what is hot. */
@@ -34,7 +34,6 @@ export interface TcgVcpuOptions {
   readonly log?: TcgLog;
   /** A clock for the counters only; nothing the guest sees depends on it. */
   readonly nowNs?: () => number;
-  readonly printIr?: (words: Int32Array, start: number, end: number) => string;
 }
 
 const HALTED: VcpuExit = { kind: 'halted' };
@@ -84,7 +83,7 @@ export class TcgVcpu implements Vcpu {
       }),
     }).exports as unknown as RuntimeExports;
     this.runtime = runtime;
-    const table: WasmTable = new Table({ element: 'anyfunc', initial: 1 });
+    const table: WasmTable = new Table({ element: 'anyfunc', initial: this.tier === 'interp' ? 1 : TABLE_INITIAL });
     const interpreter = new Instance(new Module(generateInterpreter({ cpuBase: this.cpuBase, helpers: target.helpers })), {
       env: { memory: memory.memory, table },
       runtime: runtime as unknown as Record<string, unknown>,
@@ -97,12 +96,11 @@ export class TcgVcpu implements Vcpu {
     }, this.counters);
     this.translator = new TbTranslator({
       memory, cpuBase: this.cpuBase, runtime, target, cache: this.cache, counters: this.counters, log: this.log, nowNs,
-      ...(options.printIr === undefined ? {} : { printIr: options.printIr }),
     });
     this.translator.hotThreshold = this.tier === 'interp' ? NEVER_HOT : this.tier === 'jit' ? 1 : HOT_THRESHOLD;
     this.regions = this.tier === 'interp' ? undefined : new RegionManager({
       memory, cpuBase: this.cpuBase, runtime, target, table, counters: this.counters, log: this.log, nowNs,
-      hotThreshold: this.translator.hotThreshold,
+      hotThreshold: this.translator.hotThreshold, eager: this.tier === 'jit',
     });
     this.reset();
   }
@@ -207,6 +205,9 @@ export class TcgVcpu implements Vcpu {
       this.counters.interrupts++;
       this.runtime.deliver_interrupt(vector);
     }
+    if (this.get(SLOT_INTERRUPT_PENDING) !== 0 && this.runtime.interrupt_window() !== 0) {
+      Atomics.or(this.words, this.base + (SLOT_EXIT_REQUEST >> 2), REQUEST_INTERRUPT);
+    }
   }
 
   /** SDM Vol. 3A 8.4.3: execution starts at vector << 12 in real mode. */
@@ -229,10 +230,16 @@ export class TcgVcpu implements Vcpu {
         if (exit !== undefined) return exit;
       }
       if ((requested & REQUEST_RETURN) !== 0) return INTERRUPTED;
-      if (this.get(SLOT_HALTED) !== 0) return HALTED;
+      if (this.get(SLOT_HALTED) !== 0) return this.idle();
       const exit = this.handle(this.enter());
       if (exit !== undefined) return exit;
     }
+  }
+
+  /** The guest sleeps: time to compile. */
+  private idle(): VcpuExit {
+    this.regions?.compileQueue();
+    return HALTED;
   }
 
   private handle(reason: number): VcpuExit | undefined {
@@ -329,7 +336,8 @@ export class TcgVcpu implements Vcpu {
   private hot(tb: number): void {
     if ((this.log.mask & LOG_EXEC) !== 0) this.trace(tb);
     else if (tb === this.uncached || this.regions === undefined) this.words[(tb + TB_HOT) >>> 2] = NEVER_HOT;
-    else this.regions.compile(tb);
+    else this.regions.hot(tb);
+    if (this.regions?.full === true) this.cache.flushAll();
   }
 
   /** `-d exec`: every block reports itself as hot and is let through once. */

@@ -1,11 +1,20 @@
-/** Constants of the tiers. Each was chosen by measurement; docs/benchmarks.md tells how to repeat it. */
+/** Constants of the tiers, with the measurements behind them (see also docs/adr/). */
 
-/** Executions of a block in the interpreter before its region is compiled. */
+/** Executions of a block in the interpreter before its region is queued for compilation. */
 export const HOT_THRESHOLD = 300;
+/** Further executions before the queue is compiled at once, because this block cannot wait. */
+export const REHOT_THRESHOLD = 2000;
+/**
+ * Regions in one module at most. A module and its instance cost 150 us whatever they hold, 30 us a region when 32 share it; and
+ * with one function per module all code lies at the same offset in its page, where the branch predictor thrashes (27 ns a
+ * transfer instead of 7, Node 20).
+ */
+export const BATCH_SIZE = 32;
 /** Guest instructions and blocks in one region at most. */
 export const REGION_MAX_INSNS = 300;
 export const REGION_MAX_BLOCKS = 64;
 /** A block joins a region only if it ran at least this share (as a divisor) of the threshold. */
 export const REGION_WARM_DIVISOR = 16;
-/** Slots the function table grows by. */
-export const TABLE_GROWTH = 1024;
+/** First size of the function table, and the most it may have: Node 20 copies an imported table for every instance. */
+export const TABLE_INITIAL = 4096;
+export const TABLE_LIMIT = 32768;
