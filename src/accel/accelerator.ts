@@ -1,5 +1,3 @@
-import type { CpuIrqSink } from '../core/cpu-ports.ts';
-
 /** Why a vCPU stopped executing guest code. */
 export type VcpuExit =
   /** HLT with nothing pending: sleep until the next event. */
@@ -30,7 +28,7 @@ export interface VcpuBus {
 }
 
 /** One vCPU of an accelerator, driven by the machine thread. */
-export interface Vcpu extends CpuIrqSink {
+export interface Vcpu {
   run(): VcpuExit;
   /** Architectural reset (power-on values). */
   reset(): void;

@@ -7,6 +7,7 @@ import {
   CC_OP, HF_ONE_INSN, INTERRUPT_HARD, INTERRUPT_INIT, INTERRUPT_NMI, INTERRUPT_SIPI, INTERRUPT_SMI, RIP, SEG, CS, SEG_BASE,
   SEG_SELECTOR,
 } from '../../runtime/x86/layout.ts';
+import type { CpuIrqSink } from '../../core/cpu-ports.ts';
 import type { TargetDescriptor } from '../../target/target.ts';
 import type { Vcpu, VcpuBus, VcpuExit } from '../accelerator.ts';
 import { formatCounters, TcgCounters } from './counters.ts';
@@ -43,7 +44,7 @@ const DEBUG_REASONS = ['breakpoint', 'watchpoint', 'step'] as const;
 const NEVER_HOT = 0x7fffffff;
 
 /** A vCPU whose instructions are translated: interpreted while cold, compiled to WebAssembly when hot. */
-export class TcgVcpu implements Vcpu {
+export class TcgVcpu implements Vcpu, CpuIrqSink {
   readonly cpuBase: number;
   readonly counters = new TcgCounters();
   readonly runtime: RuntimeExports;

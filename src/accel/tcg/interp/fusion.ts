@@ -95,14 +95,3 @@ export function fuseBlock(words: Int32Array, start: number, end: number, tempBas
     p = next;
   }
 }
-
-/** Undoes `fuseBlock` on the operations in the byte range [start, end): plain opcodes again. */
-export function unfuseBlock(words: Int32Array, start: number, end: number): void {
-  const limit = end >>> 2;
-  for (let p = start >>> 2; p < limit; ) {
-    const opcode = words[p]! & 0xffff;
-    const plain = UNFUSED[opcode]!;
-    if (opcode !== plain) words[p] = (words[p]! & ~0xffff) | plain;
-    p += WORDS[plain]!;
-  }
-}
