@@ -24,6 +24,9 @@ function isComparison(opcode: number): boolean {
 
 function makeFusion(names: readonly OpName[], index: number): Fusion {
   const ops = names.map((name) => OP[name]);
+  if (ops.slice(0, -1).some((op) => OP_INFO[op]!.effect === 'control') || ops.includes(OP.call)) {
+    throw new Error(`cannot fuse ${names.join(', ')}`);
+  }
   const beforeLast = ops[ops.length - 2]!;
   return {
     opcode: OP_INFO.length + index,
