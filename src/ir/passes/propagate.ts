@@ -12,9 +12,8 @@ import { HELPER_ARGS, HELPER_SYNC, TRACKED, TRACKED_STATE, type PassContext } fr
 export function propagateCopies(cx: PassContext, start: number, end: number): void {
   cx.list(start, end);
   const { words, ops } = cx;
-  /** copyOf[n]: slot that tracked slot n equals, or -1. */
-  const copyOf = COPY_OF;
-  copyOf.fill(-1);
+  COPY_OF.fill(-1);
+  VERSION.fill(0);
   for (let i = 0; i < cx.count; i++) {
     const p = ops[i]!;
     const opcode = opcodeAt(words, p);
@@ -25,35 +24,38 @@ export function propagateCopies(cx: PassContext, start: number, end: number): vo
     if ((reads & READS_B) !== 0) setB(words, p, source(cx, fieldB(words, p)));
     if ((reads & READS_C) !== 0) setC(words, p, source(cx, fieldC(words, p)));
     if ((reads & READS_D) !== 0) setD(words, p, source(cx, fieldD(words, p)));
-    if ((helper & HELPER_SYNC) !== 0) forgetState(cx);
+    if ((helper & HELPER_SYNC) !== 0) for (let n = 0; n < TRACKED_STATE; n++) forget(n);
     if ((effects & (WRITES_D | WRITES_BYTES | CALL)) === 0) continue;
-    const d = fieldD(words, p);
-    forget(cx, d);
-    const n = cx.tracked(d);
-    if (opcode === OP.mov && n >= 0 && cx.tracked(fieldA(words, p)) >= 0 && fieldA(words, p) !== d) copyOf[n] = fieldA(words, p);
+    const n = cx.tracked(fieldD(words, p));
+    if (n < 0) continue;
+    forget(n);
+    if (opcode === OP.mov) rememberCopy(cx, n, fieldA(words, p));
   }
 }
 
+/** Slot that tracked slot n is a copy of, -1: none; and that slot's version at the time. */
 const COPY_OF = new Int32Array(TRACKED);
+const COPY_VERSION = new Int32Array(TRACKED);
+/** Counts the changes of each tracked slot. */
+const VERSION = new Int32Array(TRACKED);
+
+function rememberCopy(cx: PassContext, n: number, from: number): void {
+  const m = cx.tracked(from);
+  if (m < 0 || m === n) return;
+  COPY_OF[n] = from;
+  COPY_VERSION[n] = VERSION[m]!;
+}
 
 function source(cx: PassContext, slot: number): number {
   const n = cx.tracked(slot);
   const known = n < 0 ? -1 : COPY_OF[n]!;
-  return known < 0 ? slot : known;
+  return known >= 0 && VERSION[cx.tracked(known)] === COPY_VERSION[n] ? known : slot;
 }
 
-/** Slot `d` changes: it is no copy any more, and nothing is a copy of it. */
-function forget(cx: PassContext, d: number): void {
-  const n = cx.tracked(d);
-  if (n < 0) return;
+/** Tracked slot n changes: it is no copy any more, and what was a copy of it is none either. */
+function forget(n: number): void {
   COPY_OF[n] = -1;
-  for (let i = 0; i < TRACKED; i++) if (COPY_OF[i] === d) COPY_OF[i] = -1;
-}
-
-/** A helper may have changed any promoted slot. */
-function forgetState(cx: PassContext): void {
-  COPY_OF.fill(-1, 0, TRACKED_STATE);
-  for (let i = TRACKED_STATE; i < TRACKED; i++) if (COPY_OF[i]! < cx.localSlotLimit) COPY_OF[i] = -1;
+  VERSION[n]!++;
 }
 
 function setA(words: Int32Array, p: number, slot: number): void {
