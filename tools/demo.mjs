@@ -16,7 +16,13 @@ const started = Date.now();
 const say = (text) => console.log(`[${((Date.now() - started) / 1000).toFixed(1).padStart(6)} s] ${text}`);
 
 /** What is typed for the user when standard input is no terminal. */
-const SCRIPT = ['uname -a', 'cat /proc/cpuinfo | grep "model name"', 'free -m', 'echo $((6 * 7)) | sha256sum', 'poweroff -f'];
+const SCRIPT = [
+  'uname -a',
+  'cat /proc/cpuinfo | grep "model name"',
+  'free -m',
+  'echo $((6 * 7)) | sha256sum',
+  'poweroff -f',
+];
 const BOOT_MS = 300_000;
 
 const emulator = (process.env.LYREBIRD_EMULATOR ?? join(root, 'bin', 'lyrebird-system-x86_64')).split(' ');
@@ -30,7 +36,10 @@ function prepare() {
   const problem = installDependencies(say);
   if (problem !== undefined) fail(problem);
   say('building');
-  const build = spawnSync('npm', ['run', '--silent', 'build'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  const build = spawnSync('npm', ['run', '--silent', 'build'], {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
   if (build.status !== 0) fail('the build failed: see its output above');
 }
 
@@ -72,7 +81,9 @@ function interactive() {
 
 function scripted() {
   say('booting; standard input is no terminal, so the demo types a few commands itself');
-  const child = spawn(emulator[0], [...emulator.slice(1), ...ARGUMENTS], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(emulator[0], [...emulator.slice(1), ...ARGUMENTS], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const timer = setTimeout(() => {
     child.kill('SIGKILL');
     fail(`no shell within ${BOOT_MS / 1000} s`);

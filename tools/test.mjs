@@ -49,6 +49,8 @@ function testFiles() {
   if (flag('--boot')) return boots.filter((path) => !path.endsWith('quick.test.js'));
   const unit = [
     ...withSource(filesUnder('dist', '.test.js'), 'dist', 'src'),
+    ...withSource(filesUnder('build/tests/support', '.test.js'), 'build', '.'),
+    ...withSource(filesUnder('build/bench', '.test.js'), 'build', '.'),
     ...filesUnder('tests/unit', '.test.mjs'),
   ];
   return flag('--unit') ? unit : [...unit, ...boots.filter((path) => path.endsWith('quick.test.js'))];

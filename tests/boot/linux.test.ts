@@ -126,8 +126,8 @@ data() { $B yes 'the quick brown lyrebird 0123456789' | $B head -c 3000000; }
 echo sha256 $(data | $B sha256sum)
 echo gzip $(data | $B gzip -c | $B sha256sum)
 echo gunzip $(data | $B gzip -c | $B gunzip -c | $B sha256sum)
-$B awk 'BEGIN { for (i = 1; i <= 3000; i++) { s += sin(i) * sqrt(i) / log(i + 1); t += exp(-i / 100) }
-  printf "awk %.12f %.12f %.12e %d\\n", s, t, atan2(s, t) ^ 7, s * 1000 }'
+$B awk 'BEGIN { for (i = 1; i <= 20000; i++) { x = i * 0.7071067811865476; s += x / (i + 0.5) - int(x) * 1e-6 }
+  t = 1; for (i = 1; i < 150; i++) t *= 1.7; printf "awk %.12f %.12e %d %.3g\\n", s, t, s * 1000, 1 / t }'
 i=0; while [ $i -lt 300 ]; do $B true && i=$((i + 1)); done; echo forks $i
 echo dd $($B dd if=/dev/zero bs=4096 count=500 2>/dev/null | $B sha256sum)
 $B seq 1 4000 | $B sort -r | $B md5sum
