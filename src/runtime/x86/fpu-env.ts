@@ -2,47 +2,41 @@
 // 8.1.10, figures 8-9 to 8-12), FXSAVE and FXRSTOR (SDM Vol. 1 10.5), LDMXCSR, EMMS.
 
 import {
-  FPR, FPU_CS, FPU_CW, FPU_DP, FPU_DS, FPU_IP, FPU_OPCODE, FPU_SW, FPU_TAGS, FPU_TOP, HF_CS64, HF_MMU_SHIFT, HF_PE, HF_VM,
+  FPR, FPU_CS, FPU_CW, FPU_DP, FPU_DS, FPU_IP, FPU_OPCODE, FPU_SW, FPU_TAGS, FPU_TOP, HF_CS64, HF_PE, HF_VM,
   MXCSR, XMM,
 } from './layout';
-import { ld_slow, st_slow } from '../softmmu/slow';
+import { MEM_RMW } from '../softmmu/mem-info';
+import { ld_slow } from '../softmmu/slow';
+import { dataInfo, ldSized, stSized } from './memory';
 import { raiseGp } from './raise';
 import { CPU, faulted, get, hflags, set } from './state';
-import { setMxcsr } from './sse-env';
+import { MXCSR_RESERVED, setMxcsr } from './sse-env';
 import { SW_BUSY, SW_ES, controlWord, enterFpu, setStatusWord, setTop, statusWord, top } from './fpu-state';
-
-const MEM_RMW: i32 = 4;
-const MXCSR_RESERVED: u32 = 0xffff0000;
 
 // --- guest memory ------------------------------------------------------------------------------------------
 
 /** Linear address of an image's byte; wraps at 4 GiB outside 64-bit mode. */
 @inline
-function at(base: i64, offset: i32): i64 {
-  const a = base + offset;
+function at(base: i64, offset: i32): u64 {
+  const a = u64(base) + offset;
   return (hflags() & HF_CS64) != 0 ? a : a & 0xffffffff;
 }
 
 @inline
-function sizeInfo(size: i32): i32 {
-  return size | (((hflags() >> HF_MMU_SHIFT) & 3) << 8);
-}
-
-@inline
 function read(base: i64, offset: i32, size: i32): i64 {
-  return ld_slow(at(base, offset), sizeInfo(size));
+  return ldSized(at(base, offset), size, dataInfo());
 }
 
 @inline
 function write(base: i64, offset: i32, size: i32, value: i64): void {
-  st_slow(at(base, offset), value, sizeInfo(size));
+  stSized(at(base, offset), value, size, dataInfo());
 }
 
 /** Makes sure that an image can be written as a whole before any of it is. */
 function writable(base: i64, size: i32): bool {
-  ld_slow(at(base, 0), sizeInfo(1) | (MEM_RMW << 8));
+  ld_slow(at(base, 0), 1 | ((dataInfo() | MEM_RMW) << 8));
   if (faulted()) return false;
-  ld_slow(at(base, size - 1), sizeInfo(1) | (MEM_RMW << 8));
+  ld_slow(at(base, size - 1), 1 | ((dataInfo() | MEM_RMW) << 8));
   return !faulted();
 }
 

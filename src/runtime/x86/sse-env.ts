@@ -6,7 +6,7 @@ import { raiseGp, raisePlain } from './raise';
 import { CPU, get, get32, set } from './state';
 import { daz, flags, ftz, masks, rc, wrap } from '../softfloat/core';
 
-const MXCSR_RESERVED: u32 = 0xffff0000;
+export const MXCSR_RESERVED: u32 = 0xffff0000;
 const MXCSR_DAZ: u32 = 0x40;
 const MXCSR_FTZ: u32 = 0x8000;
 /** Everything but the flags below PE: round to nearest, all masked, no DAZ or FTZ, PE set. */

@@ -1,5 +1,60 @@
 import type { HelperTable } from '../../ir/helper-table.ts';
 
-/** Runtime helpers of the SSE instructions; the rules at the head of ./helpers-integer.ts apply. */
+/**
+ * Runtime helpers of the SSE instructions; the rules at the head of ./helpers-integer.ts apply.
+ *
+ * d, s, a, b are offsets in the register file (XMM registers or 16-byte temporaries). Floating-point helpers raise #XM (#UD
+ * without CR4.OSXMMEXCPT) for unmasked exceptions and then leave d alone.
+ */
 export const sseHelpers = {
+  // ---- slow paths of the IR operations of the same names
+  fadd_f32: { args: 3, faults: true, doc: '(d, a, b)' },
+  fadd_f64: { args: 3, faults: true, doc: '(d, a, b)' },
+  fsub_f32: { args: 3, faults: true, doc: '(d, a, b)' },
+  fsub_f64: { args: 3, faults: true, doc: '(d, a, b)' },
+  fmul_f32: { args: 3, faults: true, doc: '(d, a, b)' },
+  fmul_f64: { args: 3, faults: true, doc: '(d, a, b)' },
+  fdiv_f32: { args: 3, faults: true, doc: '(d, a, b)' },
+  fdiv_f64: { args: 3, faults: true, doc: '(d, a, b)' },
+
+  // ---- floating point
+  fsqrt_f32: { args: 2, faults: true, doc: '(d, s): SQRTSS' },
+  fsqrt_f64: { args: 2, faults: true, doc: '(d, s): SQRTSD' },
+  fminmax_f32: { args: 3, faults: true, doc: '(d, s, maximum): MINSS, MAXSS' },
+  fminmax_f64: { args: 3, faults: true, doc: '(d, s, maximum): MINSD, MAXSD' },
+  sse_packed: { args: 3, faults: true, doc: '(op, d, s): op 0 add, 1 sub, 2 mul, 3 div, 4 min, 5 max, 6 sqrt; + 8 = f64' },
+  sse_horizontal: { args: 3, faults: true, doc: '(op, d, s): 0 ADDSUB, 1 HADD, 2 HSUB; + 8 = f64' },
+  sse_dpps: { args: 3, faults: true, doc: '(d, s, imm)' },
+  sse_dppd: { args: 3, faults: true, doc: '(d, s, imm)' },
+  sse_approx: { args: 3, doc: '(kind, d, s): 0 RCPPS, 1 RSQRTPS; + 2 = scalar' },
+  sse_comi: { args: 3, result: true, faults: true, doc: '(f64 | signalling << 1, a, b): the arithmetic flags of (U)COMISS/SD' },
+  sse_cmp: { args: 3, faults: true, doc: '(kind | predicate << 2, d, s): CMPPS 0, CMPSS 1, CMPPD 2, CMPSD 3' },
+  sse_from_int: { args: 3, faults: true, doc: '(f64 | 64-bit integer << 1, d, value): CVTSI2SS/SD' },
+  sse_to_int: { args: 2, result: true, faults: true, doc: '(f64 | 64-bit result << 1 | truncate << 2, s): CVT(T)SS/SD2SI' },
+  sse_f64_to_f32: { args: 2, faults: true, doc: '(d, s): CVTSD2SS' },
+  sse_f32_to_f64: { args: 2, faults: true, doc: '(d, s): CVTSS2SD' },
+  sse_convert: {
+    args: 3, faults: true,
+    doc: '(kind, d, s): 0 PS2PD, 1 PD2PS, 2 DQ2PS, 3 DQ2PD, 4 PS2DQ, 5 TPS2DQ, 6 PD2DQ, 7 TPD2DQ, 8 PI2PS, 9 PS2PI, 10 TPS2PI, 11 PD2PI, 12 TPD2PI',
+  },
+  sse_round: { args: 3, faults: true, doc: '(kind | imm << 8, d, s): ROUNDPS 0, ROUNDSS 1, ROUNDPD 2, ROUNDSD 3' },
+  sse_ldmxcsr: { args: 1, faults: true, doc: '(value): #GP(0) for reserved bits' },
+
+  // ---- integer
+  sse_int: {
+    args: 3,
+    doc: '(op, d, s): 0 PMULHW, 1 PMULHUW, 2 PMULUDQ, 3 PMULDQ, 4 PMULHRSW, 5 PMADDUBSW, 6 PHADDW, 7 PHADDD, 8 PHADDSW, 9 PHSUBW, 10 PHSUBD, 11 PHSUBSW, 12..14 PSIGNB/W/D, 15 PSADBW, 16 PHMINPOSUW',
+  },
+  sse_shift: { args: 3, doc: '(0 left, 1 right, 2 arithmetic | log2(width / 16) << 4, d, s): count in the low half of s' },
+  sse_mpsadbw: { args: 3, doc: '(d, s, imm)' },
+  sse_crc32: { args: 3, result: true, doc: '(crc, data, size in bytes)' },
+  sse_pclmul: { args: 3, doc: '(d, s, imm)' },
+  sse_pcmpistr: { args: 3, result: true, doc: '(a, b, imm): flags; then sse_pcmpstr_index or _mask' },
+  sse_pcmpestr_lengths: { args: 2, doc: '(length of a, of b; sign-extended): before sse_pcmpestr' },
+  sse_pcmpestr: { args: 3, result: true, doc: '(a, b, imm): flags' },
+  sse_pcmpstr_index: { args: 1, result: true, doc: '(imm): ECX of the last comparison' },
+  sse_pcmpstr_mask: { args: 1, doc: '(imm): XMM0 of the last comparison' },
+  sse_maskmov: { args: 3, faults: true, doc: '(linear address, value s, mask | bytes 8 or 16 << 16): MASKMOVQ, MASKMOVDQU' },
+  aes_round: { args: 3, doc: '(op, d, s): 0 AESENC, 1 AESENCLAST, 2 AESDEC, 3 AESDECLAST, 4 AESIMC' },
+  aes_keygen: { args: 3, doc: '(d, s, rcon)' },
 } as const satisfies HelperTable;

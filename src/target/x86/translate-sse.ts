@@ -1,6 +1,12 @@
 import type { HandlerNames } from './insn-row.ts';
 import type { simd0f, simd0f38, simd0f3a } from './table-sse.ts';
+import { simdFloatHandlers } from './translate-sse-float.ts';
+import { simdIntHandlers } from './translate-sse-int.ts';
+import { simdMoveHandlers } from './translate-sse-move.ts';
 import type { Handler } from './translator.ts';
 
 export const simdHandlers = {
+  ...simdMoveHandlers,
+  ...simdFloatHandlers,
+  ...simdIntHandlers,
 } as const satisfies Record<HandlerNames<typeof simd0f> | HandlerNames<typeof simd0f38> | HandlerNames<typeof simd0f3a>, Handler>;

@@ -1,0 +1,292 @@
+import { NO_SLOT, OP } from '../../ir/ops.ts';
+import { RAX, RDX } from '../../runtime/x86/layout.ts';
+import { HELPER } from './helpers.ts';
+import type { Handler, Translator } from './translator.ts';
+import {
+  callOffsets, concat, enterMmx, halves, isMmx, lanewise, mmxSlot, shuffle, source, splatWord, unavailable, widen, writeMmx, zeroVector,
+} from './vector-operands.ts';
+
+/** d = op(d, s) with one wasm operation. */
+function direct(op: number): Handler {
+  return lanewise((t, d, s) => t.ir.op(op, d, d, s));
+}
+
+/** d = op(s). */
+function unary(op: number): Handler {
+  return lanewise((t, d, s) => t.ir.op(op, d, s));
+}
+
+/** Packs: the low half of the result from d, the high half from s. */
+function pack(op: number): Handler {
+  return halves((t, d, s) => t.ir.op(op, d, d, s));
+}
+
+/** Operation `n` of sse_int. */
+function helper(n: number): Handler {
+  return lanewise((t, d, s) => callOffsets(t, HELPER.sse_int, n, d, s));
+}
+
+function helperHalves(n: number): Handler {
+  return halves((t, d, s) => callOffsets(t, HELPER.sse_int, n, d, s));
+}
+
+/** Interleaves elements of `size` bytes from the low (or high) halves. */
+function unpack(size: number, high: boolean): Handler {
+  return (t) => {
+    if (unavailable(t)) return;
+    const s = source(t, 1);
+    const mmx = isMmx(t);
+    const first = high ? (mmx ? 4 : 8) : 0;
+    const index = (i: number): number => {
+      const element = Math.floor(i / (2 * size));
+      return (first + element * size + (i % size) + (Math.floor(i / size) & 1 ? 16 : 0)) & 31;
+    };
+    if (!mmx) return shuffle(t, t.xmmReg, t.xmmReg, s, index);
+    enterMmx(t);
+    const x = widen(t, mmxSlot(t.reg));
+    shuffle(t, x, x, widen(t, s), index);
+    writeMmx(t, t.reg, x);
+  };
+}
+
+// ---- shifts
+
+const SHIFT_LEFT = [OP.vshl16, OP.vshl32, OP.vshl64] as const;
+const SHIFT_RIGHT = [OP.vshr16, OP.vshr32, OP.vshr64] as const;
+const SHIFT_ARITHMETIC = [OP.vsar16, OP.vsar32] as const;
+
+/** Groups 12, 13, 14: shift of a register by imm8; reg 2 right, 4 arithmetic, 6 left. */
+function shiftImm(t: Translator): void {
+  if (unavailable(t)) return;
+  const log = t.opcode - 0x71;
+  const width = 16 << log;
+  const kind = t.reg & 7;
+  const count = t.immLo & 255;
+  const mmx = isMmx(t);
+  if (mmx) enterMmx(t);
+  const d = mmx ? widen(t, mmxSlot(t.rm)) : t.xmmRm;
+  if (count >= width && kind !== 4) t.ir.op(OP.vmov, d, zeroVector(t));
+  else {
+    const op = kind === 2 ? SHIFT_RIGHT[log]! : kind === 4 ? SHIFT_ARITHMETIC[log]! : SHIFT_LEFT[log]!;
+    t.ir.imm(op, d, d, Math.min(count, width - 1));
+  }
+  if (mmx) writeMmx(t, t.rm, d);
+}
+
+/** Shift by the low 64 bits of the second operand: low opcode nibble 1..3 = width, high nibble D right, E arithmetic, F left. */
+function shiftCount(t: Translator): void {
+  const log = (t.opcode & 3) - 1;
+  const kind = t.opcode >= 0xf0 ? 0 : t.opcode >= 0xe0 ? 2 : 1;
+  shiftBy(t, kind | log << 4);
+}
+
+function shiftBy(t: Translator, code: number): void {
+  lanewise((_, d, s) => callOffsets(t, HELPER.sse_shift, code, d, s))(t);
+}
+
+/** PSRLDQ, PSLLDQ: whole-register byte shifts. */
+function shiftBytes(left: boolean): Handler {
+  return (t) => {
+    if (t.sseUnavailable()) return;
+    const n = Math.min(t.immLo & 255, 16);
+    const zero = zeroVector(t);
+    shuffle(t, t.xmmRm, t.xmmRm, zero, (i) => {
+      const from = left ? i - n : i + n;
+      return from >= 0 && from < 16 ? from : 16;
+    });
+  };
+}
+
+// ---- shuffles
+
+function pshufd(t: Translator): void {
+  if (t.sseUnavailable()) return;
+  const s = source(t, 1);
+  shuffle(t, t.xmmReg, s, s, (i) => ((t.immLo >> ((i >> 2) * 2) & 3) << 2) + (i & 3));
+}
+
+/** Words of one half chosen by imm8; `base` = first byte of that half. */
+function wordIndex(imm: number, base: number): (i: number) => number {
+  return (i) => ((i & 8) === base ? base + ((imm >> ((i >> 1 & 3) * 2) & 3) << 1) + (i & 1) : i);
+}
+
+function shuffleWords(base: number): Handler {
+  return (t) => {
+    if (t.sseUnavailable()) return;
+    const s = source(t, 1);
+    shuffle(t, t.xmmReg, s, s, wordIndex(t.immLo, base));
+  };
+}
+
+function pshufw(t: Translator): void {
+  if (t.mmxUnavailable()) return;
+  const s = source(t, 1);
+  enterMmx(t);
+  const x = widen(t, s);
+  shuffle(t, x, x, x, wordIndex(t.immLo, 0));
+  writeMmx(t, t.reg, x);
+}
+
+/** PSHUFB: a set top bit clears the byte, otherwise the low bits select (SDM Vol. 2). */
+const pshufb = lanewise((t, d, s) => {
+  const index = splatWord(t, isMmx(t) ? 0x87878787 | 0 : 0x8f8f8f8f | 0);
+  t.ir.op(OP.vand, index, index, s);
+  t.ir.op(OP.vswizzle, d, d, index);
+});
+
+function palignr(t: Translator): void {
+  if (unavailable(t)) return;
+  const s = source(t, 1);
+  const n = t.immLo & 255;
+  if (isMmx(t)) {
+    enterMmx(t);
+    const both = concat(t, s, mmxSlot(t.reg));
+    shuffle(t, both, both, zeroVector(t), (i) => Math.min(i + n, 16));
+    return writeMmx(t, t.reg, both);
+  }
+  if (n <= 16) return shuffle(t, t.xmmReg, s, t.xmmReg, (i) => i + n);
+  shuffle(t, t.xmmReg, t.xmmReg, zeroVector(t), (i) => Math.min(i + n - 16, 16));
+}
+
+// ---- blends
+
+/** BLENDPS, BLENDPD, PBLENDW: elements of 4, 8, 2 bytes whose imm bit is set come from the source. */
+function blendImm(t: Translator): void {
+  if (t.sseUnavailable()) return;
+  const s = source(t, 1);
+  const log = t.opcode === 0x0c ? 2 : t.opcode === 0x0d ? 3 : 1;
+  shuffle(t, t.xmmReg, t.xmmReg, s, (i) => (t.immLo >> (i >> log) & 1 ? 16 + i : i));
+}
+
+/** `mask` turns the sign bits of XMM0 into full element masks in slot m. */
+function blendBySign(mask: (t: Translator, m: number, xmm0: number) => void): Handler {
+  return (t) => {
+    if (t.sseUnavailable()) return;
+    const s = source(t, 1);
+    const m = t.temp();
+    mask(t, m, source(t, 2));
+    t.ir.op4(OP.vbitselect, t.xmmReg, s, t.xmmReg, m);
+  };
+}
+
+/** Sign or zero extension by one, two or three steps. */
+function extend(...ops: number[]): Handler {
+  return (t) => {
+    if (t.sseUnavailable()) return;
+    let s = source(t, 1);
+    for (const op of ops) {
+      t.ir.op(op, t.xmmReg, s);
+      s = t.xmmReg;
+    }
+  };
+}
+
+/** ZF of an AND and CF of an AND NOT (SDM Vol. 2 PTEST). */
+function ptest(t: Translator): void {
+  if (t.sseUnavailable()) return;
+  const s = source(t, 1);
+  const zf = t.temp();
+  const cf = t.temp();
+  isZero(t, OP.vand, s, t.xmmReg, zf);
+  isZero(t, OP.vandnot, s, t.xmmReg, cf);
+  t.ir.imm(OP.shl_i32_imm, zf, zf, 6);
+  t.ir.op(OP.or_i32, zf, zf, cf);
+  t.flagsValue(zf);
+}
+
+function isZero(t: Translator, op: number, a: number, b: number, d: number): void {
+  const x = t.temp();
+  t.ir.op(op, x, a, b);
+  t.ir.op(OP.or_i64, x, x, x + 8);
+  t.ir.imm(OP.eq_i64_imm, d, x, 0);
+}
+
+// ---- strings, AES
+
+/** After the comparison: ECX or XMM0 by opcode (odd: index), and the flags. */
+function stringResult(t: Translator, flags: number): void {
+  const imm = t.constant(t.immLo & 255);
+  if (t.opcode & 1) t.call(HELPER.sse_pcmpstr_index, t.gprDst(1), imm);
+  else t.call(HELPER.sse_pcmpstr_mask, NO_SLOT, imm);
+  t.flagsValue(flags);
+}
+
+function pcmpistr(t: Translator): void {
+  if (t.sseUnavailable()) return;
+  const s = source(t, 1);
+  const imm = t.constant(t.immLo & 255);
+  stringResult(t, t.callValue(HELPER.sse_pcmpistr, t.constant(t.xmmReg), t.constant(s), imm));
+}
+
+function pcmpestr(t: Translator): void {
+  if (t.sseUnavailable()) return;
+  const s = source(t, 1);
+  const size = t.opSize === 8 ? 8 : 4;
+  t.call(HELPER.sse_pcmpestr_lengths, NO_SLOT, t.sext(RAX, size), t.sext(RDX, size));
+  const imm = t.constant(t.immLo & 255);
+  stringResult(t, t.callValue(HELPER.sse_pcmpestr, t.constant(t.xmmReg), t.constant(s), imm));
+}
+
+function aes(op: number): Handler {
+  return (t) => {
+    if (t.sseUnavailable()) return;
+    const s = source(t, 1);
+    callOffsets(t, HELPER.aes_round, op, t.xmmReg, s);
+  };
+}
+
+function withImm(index: number): Handler {
+  return (t) => {
+    if (t.sseUnavailable()) return;
+    const s = source(t, 1);
+    callOffsets(t, index, t.xmmReg, s, t.immLo & 255);
+  };
+}
+
+export const simdIntHandlers = {
+  // ---- one wasm operation
+  paddb: direct(OP.vadd8), paddw: direct(OP.vadd16), paddd: direct(OP.vadd32), paddq: direct(OP.vadd64),
+  psubb: direct(OP.vsub8), psubw: direct(OP.vsub16), psubd: direct(OP.vsub32), psubq: direct(OP.vsub64),
+  paddsb: direct(OP.vadds8), paddsw: direct(OP.vadds16), paddusb: direct(OP.vaddu8), paddusw: direct(OP.vaddu16),
+  psubsb: direct(OP.vsubs8), psubsw: direct(OP.vsubs16), psubusb: direct(OP.vsubu8), psubusw: direct(OP.vsubu16),
+  pmullw: direct(OP.vmul16), pmulld: direct(OP.vmul32), pmaddwd: direct(OP.vdot16),
+  pavgb: direct(OP.vavgu8), pavgw: direct(OP.vavgu16),
+  pminsb: direct(OP.vmins8), pminub: direct(OP.vminu8), pminsw: direct(OP.vmins16), pminuw: direct(OP.vminu16),
+  pminsd: direct(OP.vmins32), pminud: direct(OP.vminu32),
+  pmaxsb: direct(OP.vmaxs8), pmaxub: direct(OP.vmaxu8), pmaxsw: direct(OP.vmaxs16), pmaxuw: direct(OP.vmaxu16),
+  pmaxsd: direct(OP.vmaxs32), pmaxud: direct(OP.vmaxu32),
+  pabsb: unary(OP.vabs8), pabsw: unary(OP.vabs16), pabsd: unary(OP.vabs32),
+  pcmpeqb: direct(OP.veq8), pcmpeqw: direct(OP.veq16), pcmpeqd: direct(OP.veq32), pcmpeqq: direct(OP.veq64),
+  pcmpgtb: direct(OP.vgts8), pcmpgtw: direct(OP.vgts16), pcmpgtd: direct(OP.vgts32), pcmpgtq: direct(OP.vgts64),
+  pand: direct(OP.vand), por: direct(OP.vor), pxor: direct(OP.vxor),
+  pandn: lanewise((t, d, s) => t.ir.op(OP.vandnot, d, s, d)),
+  packsswb: pack(OP.vpacks16), packuswb: pack(OP.vpacku16), packssdw: pack(OP.vpacks32), packusdw: pack(OP.vpacku32),
+
+  // ---- helpers
+  pmulhw: helper(0), pmulhuw: helper(1), pmuludq: helper(2), pmuldq: helper(3), pmulhrsw: helper(4), pmaddubsw: helper(5),
+  phaddw: helperHalves(6), phaddd: helperHalves(7), phaddsw: helperHalves(8),
+  phsubw: helperHalves(9), phsubd: helperHalves(10), phsubsw: helperHalves(11),
+  psignb: helper(12), psignw: helper(13), psignd: helper(14), psadbw: helper(15), phminposuw: helper(16),
+  mpsadbw: withImm(HELPER.sse_mpsadbw),
+  pclmulqdq: withImm(HELPER.sse_pclmul),
+
+  // ---- shifts and shuffles
+  shiftImm, shiftCount, psrldq: shiftBytes(false), pslldq: shiftBytes(true),
+  punpcklbw: unpack(1, false), punpcklwd: unpack(2, false), punpckldq: unpack(4, false), punpcklqdq: unpack(8, false),
+  punpckhbw: unpack(1, true), punpckhwd: unpack(2, true), punpckhdq: unpack(4, true), punpckhqdq: unpack(8, true),
+  pshufd, pshuflw: shuffleWords(0), pshufhw: shuffleWords(8), pshufw, pshufb, palignr,
+  blendImm,
+  pblendvb: blendBySign((t, m, x) => t.ir.op(OP.vgts8, m, zeroVector(t), x)),
+  blendvps: blendBySign((t, m, x) => t.ir.imm(OP.vsar32, m, x, 31)),
+  blendvpd: blendBySign((t, m, x) => t.ir.op(OP.vgts64, m, zeroVector(t), x)),
+  pmovsxbw: extend(OP.vexts8), pmovsxbd: extend(OP.vexts8, OP.vexts16), pmovsxbq: extend(OP.vexts8, OP.vexts16, OP.vexts32),
+  pmovsxwd: extend(OP.vexts16), pmovsxwq: extend(OP.vexts16, OP.vexts32), pmovsxdq: extend(OP.vexts32),
+  pmovzxbw: extend(OP.vextu8), pmovzxbd: extend(OP.vextu8, OP.vextu16), pmovzxbq: extend(OP.vextu8, OP.vextu16, OP.vextu32),
+  pmovzxwd: extend(OP.vextu16), pmovzxwq: extend(OP.vextu16, OP.vextu32), pmovzxdq: extend(OP.vextu32),
+  ptest,
+
+  // ---- strings, AES
+  pcmpistr, pcmpestr,
+  aesenc: aes(0), aesenclast: aes(1), aesdec: aes(2), aesdeclast: aes(3), aesimc: aes(4),
+  aeskeygenassist: withImm(HELPER.aes_keygen),
+} as const satisfies Record<string, Handler>;
