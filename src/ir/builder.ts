@@ -32,7 +32,7 @@ export class IrBuilder {
 
   /** Byte address behind the last operation. */
   get address(): number {
-    return this.pos << 2 >>> 0;
+    return (this.pos << 2) >>> 0;
   }
 
   /** True when the block must end now for want of room. */
@@ -87,7 +87,16 @@ export class IrBuilder {
   }
 
   /** Format 'dab128': four 32-bit words of constant, lowest first. */
-  op128(opcode: number, d: number, a: number, b: number, c0: number, c1: number, c2: number, c3: number): void {
+  op128(
+    opcode: number,
+    d: number,
+    a: number,
+    b: number,
+    c0: number,
+    c1: number,
+    c2: number,
+    c3: number,
+  ): void {
     const p = this.pos;
     this.words[p] = opcode | (d << 16);
     this.words[p + 1] = a | (b << 16);
@@ -117,7 +126,13 @@ export class IrBuilder {
   }
 
   /** Calls runtime helper number `helper`; pass NO_SLOT for an unused result. */
-  call(helper: number, d: number = NO_SLOT, a: number = NO_SLOT, b: number = NO_SLOT, c: number = NO_SLOT): void {
+  call(
+    helper: number,
+    d: number = NO_SLOT,
+    a: number = NO_SLOT,
+    b: number = NO_SLOT,
+    c: number = NO_SLOT,
+  ): void {
     this.op4(OP.call, d, a, b, c, helper, this.restore);
   }
 

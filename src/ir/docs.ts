@@ -1,4 +1,4 @@
-import { OPS, type BaseOp, type Format, type OpRow } from './ops.ts';
+import { type BaseOp, type Format, OPS, type OpRow } from './ops.ts';
 
 /** Sections of the document: title and first operation. */
 const SECTIONS: readonly (readonly [title: string, first: BaseOp])[] = [
@@ -45,10 +45,18 @@ function typesOf(row: OpRow): string {
 /** The text of docs/ir.md. */
 export function irDocs(): string {
   const lines = [INTRODUCTION, '## Encoding', '', '| format | bytes | fields |', '|---|---|---|'];
-  for (const [name, [bytes, layout]] of Object.entries(FORMATS)) lines.push(`| \`${name}\` | ${bytes} | ${layout} |`);
+  for (const [name, [bytes, layout]] of Object.entries(FORMATS))
+    lines.push(`| \`${name}\` | ${bytes} | ${layout} |`);
   for (const [base, row] of Object.entries(OPS) as [BaseOp, OpRow][]) {
     const section = SECTIONS.find(([, first]) => first === base);
-    if (section !== undefined) lines.push('', `## ${section[0]}`, '', '| operation | types | format | effect | meaning |', '|---|---|---|---|---|');
+    if (section !== undefined)
+      lines.push(
+        '',
+        `## ${section[0]}`,
+        '',
+        '| operation | types | format | effect | meaning |',
+        '|---|---|---|---|---|',
+      );
     const meaning = row.doc.replaceAll('|', '\\|');
     lines.push(`| \`${base}\` | ${typesOf(row)} | ${row.format} | ${row.effect ?? ''} | ${meaning} |`);
   }

@@ -38,12 +38,18 @@ function writes(info: OpInfo): number {
 
 function effectsOf(info: OpInfo): number {
   switch (info.effect) {
-    case 'control': return TERMINATOR | (info.base === 'br' ? READS_A : 0);
-    case 'call': return CALL;
-    case 'memory-read': return FAULTS | READS_A | writes(info);
-    case 'memory-write': return FAULTS | READS_A | (info.base === 'st128' ? READS_BYTES : READS_D);
-    case 'state': return reads(info) | writes(info) | (info.format === 'dabc' ? FAULTS : 0);
-    default: return reads(info) | writes(info) | PURE;
+    case 'control':
+      return TERMINATOR | (info.base === 'br' ? READS_A : 0);
+    case 'call':
+      return CALL;
+    case 'memory-read':
+      return FAULTS | READS_A | writes(info);
+    case 'memory-write':
+      return FAULTS | READS_A | (info.base === 'st128' ? READS_BYTES : READS_D);
+    case 'state':
+      return reads(info) | writes(info) | (info.format === 'dabc' ? FAULTS : 0);
+    default:
+      return reads(info) | writes(info) | PURE;
   }
 }
 

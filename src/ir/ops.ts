@@ -128,7 +128,13 @@ export const OPS = {
 
   // ---- floating point under the guest's environment: inline when FP_FAST is set and the result is normal (or an exact zero),
   // ---- otherwise the runtime's soft-float of the same name (`fadd_f32` … (dOffset, aOffset, bOffset))
-  fadd: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'low lane of d = a + b; imm: restore word as in call; x unused' },
+  fadd: {
+    format: 'dabc',
+    types: FF,
+    args: 2,
+    effect: 'state',
+    doc: 'low lane of d = a + b; imm: restore word as in call; x unused',
+  },
   fsub: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'low lane of d = a - b' },
   fmul: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'low lane of d = a * b' },
   fdiv: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'low lane of d = a / b' },
@@ -163,7 +169,11 @@ export const OPS = {
   vsubu16: { format: 'dab', result: 'v128', doc: 'saturating unsigned difference' },
   vmul16: { format: 'dab', result: 'v128', doc: 'low half of the lane product' },
   vmul32: { format: 'dab', result: 'v128', doc: 'low half of the lane product' },
-  vdot16: { format: 'dab', result: 'v128', doc: '32-bit lanes: sums of adjacent products of signed 16-bit lanes' },
+  vdot16: {
+    format: 'dab',
+    result: 'v128',
+    doc: '32-bit lanes: sums of adjacent products of signed 16-bit lanes',
+  },
   vavgu8: { format: 'dab', result: 'v128', doc: 'unsigned rounded average' },
   vavgu16: { format: 'dab', result: 'v128', doc: 'unsigned rounded average' },
   vmins8: { format: 'dab', result: 'v128', doc: 'signed minimum' },
@@ -192,14 +202,23 @@ export const OPS = {
   vpacks16: { format: 'dab', result: 'v128', doc: 'signed 16-bit lanes of a, b to signed saturated 8-bit' },
   vpacku16: { format: 'dab', result: 'v128', doc: 'signed 16-bit lanes of a, b to unsigned saturated 8-bit' },
   vpacks32: { format: 'dab', result: 'v128', doc: 'signed 32-bit lanes of a, b to signed saturated 16-bit' },
-  vpacku32: { format: 'dab', result: 'v128', doc: 'signed 32-bit lanes of a, b to unsigned saturated 16-bit' },
+  vpacku32: {
+    format: 'dab',
+    result: 'v128',
+    doc: 'signed 32-bit lanes of a, b to unsigned saturated 16-bit',
+  },
   vexts8: { format: 'dab', args: 1, result: 'v128', doc: 'low 8 lanes of 8 bits sign-extended to 16' },
   vextu8: { format: 'dab', args: 1, result: 'v128', doc: 'low 8 lanes of 8 bits zero-extended to 16' },
   vexts16: { format: 'dab', args: 1, result: 'v128', doc: 'low 4 lanes of 16 bits sign-extended to 32' },
   vextu16: { format: 'dab', args: 1, result: 'v128', doc: 'low 4 lanes of 16 bits zero-extended to 32' },
   vexts32: { format: 'dab', args: 1, result: 'v128', doc: 'low 2 lanes of 32 bits sign-extended to 64' },
   vextu32: { format: 'dab', args: 1, result: 'v128', doc: 'low 2 lanes of 32 bits zero-extended to 64' },
-  vshl16: { format: 'dai', args: 1, result: 'v128', doc: 'lanes shifted left by the immediate (less than the lane width)' },
+  vshl16: {
+    format: 'dai',
+    args: 1,
+    result: 'v128',
+    doc: 'lanes shifted left by the immediate (less than the lane width)',
+  },
   vshl32: { format: 'dai', args: 1, result: 'v128', doc: 'lanes shifted left' },
   vshl64: { format: 'dai', args: 1, result: 'v128', doc: 'lanes shifted left' },
   vshr16: { format: 'dai', args: 1, result: 'v128', doc: 'lanes shifted right, zero fill' },
@@ -211,22 +230,51 @@ export const OPS = {
   vmask32: { format: 'dab', args: 1, result: 'i32', doc: 'd = top bits of the 4 lanes of 32 bits' },
   vmask64: { format: 'dab', args: 1, result: 'i32', doc: 'd = top bits of the 2 lanes of 64 bits' },
   vsplat64: { format: 'dab', args: 1, result: 'v128', doc: 'both 64-bit lanes of d = 64-bit slot a' },
-  vzext64: { format: 'dab', args: 1, result: 'v128', doc: 'low 64 bits of d = 64-bit slot a, upper half zero' },
-  vzext32: { format: 'dab', args: 1, result: 'v128', doc: 'low 32 bits of d = low 32 bits of slot a, rest zero' },
+  vzext64: {
+    format: 'dab',
+    args: 1,
+    result: 'v128',
+    doc: 'low 64 bits of d = 64-bit slot a, upper half zero',
+  },
+  vzext32: {
+    format: 'dab',
+    args: 1,
+    result: 'v128',
+    doc: 'low 32 bits of d = low 32 bits of slot a, rest zero',
+  },
 
   // ---- calls into the runtime
-  call: { format: 'call', args: 3, effect: 'call', doc: 'd = helper x (a, b, c); unused arguments and an unused result are slot NO_SLOT' },
+  call: {
+    format: 'call',
+    args: 3,
+    effect: 'call',
+    doc: 'd = helper x (a, b, c); unused arguments and an unused result are slot NO_SLOT',
+  },
 
   // ---- terminators
   goto: { format: 'goto', effect: 'control', doc: 'continue at the constant RIP, same key' },
-  br: { format: 'br', effect: 'control', doc: 'continue at one of two constant RIPs, same key; condition = low 32 bits of a' },
-  goto_ind: { format: 'end', effect: 'control', doc: 'continue at the RIP and KEY slots (both up to date in memory), by the jump cache' },
-  exit: { format: 'end', effect: 'control', doc: 'return to the dispatcher; RIP and KEY slots are up to date (used after FAULT or EXIT_REQUEST may have been set)' },
+  br: {
+    format: 'br',
+    effect: 'control',
+    doc: 'continue at one of two constant RIPs, same key; condition = low 32 bits of a',
+  },
+  goto_ind: {
+    format: 'end',
+    effect: 'control',
+    doc: 'continue at the RIP and KEY slots (both up to date in memory), by the jump cache',
+  },
+  exit: {
+    format: 'end',
+    effect: 'control',
+    doc: 'return to the dispatcher; RIP and KEY slots are up to date (used after FAULT or EXIT_REQUEST may have been set)',
+  },
 } as const satisfies Record<string, OpRow>;
 
 export type BaseOp = keyof typeof OPS;
 
-type Suffixed<N extends string, R> = R extends { readonly types: readonly (infer T extends string)[] } ? `${N}_${T}` : N;
+type Suffixed<N extends string, R> = R extends { readonly types: readonly (infer T extends string)[] }
+  ? `${N}_${T}`
+  : N;
 type WithImm<N extends string, R> = R extends { readonly imm: true } ? N | `${N}_imm` : N;
 /** Names of all expanded operations: `add_i32`, `add_i32_imm`, `mov`, … */
 export type OpName = { [N in BaseOp]: WithImm<Suffixed<N, (typeof OPS)[N]>, (typeof OPS)[N]> }[BaseOp];
@@ -248,10 +296,26 @@ export interface OpInfo {
 }
 
 const FORMAT_SIZE: Readonly<Record<Format, number>> = {
-  dab: 8, dai: 16, dabc: 16, mem: 16, dab128: 24, call: 16, goto: 16, br: 24, end: 8,
+  dab: 8,
+  dai: 16,
+  dabc: 16,
+  mem: 16,
+  dab128: 24,
+  call: 16,
+  goto: 16,
+  br: 24,
+  end: 8,
 };
 const FORMAT_ARGS: Readonly<Record<Format, number>> = {
-  dab: 2, dai: 1, dabc: 3, mem: 1, dab128: 2, call: 3, goto: 0, br: 1, end: 0,
+  dab: 2,
+  dai: 1,
+  dabc: 3,
+  mem: 1,
+  dab128: 2,
+  call: 3,
+  goto: 0,
+  br: 1,
+  end: 0,
 };
 
 function expand(): OpInfo[] {
@@ -264,7 +328,11 @@ function expand(): OpInfo[] {
         out.push({
           opcode: out.length,
           name: `${base}${type ? `_${type}` : ''}${isImm ? '_imm' : ''}` as OpName,
-          base, type, isImm, format, resultType,
+          base,
+          type,
+          isImm,
+          format,
+          resultType,
           args: isImm ? FORMAT_ARGS.dai : (row.args ?? FORMAT_ARGS[row.format]),
           writesD: resultType !== 'none',
           effect: row.effect,
@@ -279,7 +347,9 @@ function expand(): OpInfo[] {
 /** All operations, indexed by opcode. */
 export const OP_INFO: readonly OpInfo[] = expand();
 /** Opcode numbers by name. They are not stable across versions: never store them. */
-export const OP = Object.fromEntries(OP_INFO.map((i) => [i.name, i.opcode])) as Readonly<Record<OpName, number>>;
+export const OP = Object.fromEntries(OP_INFO.map((i) => [i.name, i.opcode])) as Readonly<
+  Record<OpName, number>
+>;
 
 /**
  * Slot that means "none" in a call. It lies behind the last temporary: the interpreter may read and write it without looking,

@@ -1,6 +1,6 @@
 import type { IrBuilder } from './builder.ts';
 import { NO_SLOT, OP, OP_INFO, type OpInfo, type OpName } from './ops.ts';
-import { MEM_FLAG_NAMES, type IrNames } from './text.ts';
+import { type IrNames, MEM_FLAG_NAMES } from './text.ts';
 
 /** A mistake in IR text. */
 export class IrSyntaxError extends Error {
@@ -51,7 +51,8 @@ class Parser {
 
   private operand(line: Line, index: number): string {
     const text = line.operands[index];
-    if (text === undefined) throw new IrSyntaxError(line.number, `${line.info.name}: operand ${index + 1} is missing`);
+    if (text === undefined)
+      throw new IrSyntaxError(line.number, `${line.info.name}: operand ${index + 1} is missing`);
     return text;
   }
 
@@ -82,15 +83,24 @@ class Parser {
     this.ir.restore = line.restore;
     const { info } = line;
     switch (info.format) {
-      case 'dab': return this.ir.op(info.opcode, this.slot(line, 0), this.argument(line, 1), this.argument(line, 2));
-      case 'dai': return this.emitImmediate(line);
-      case 'dabc': return this.emitWide(line);
-      case 'mem': return this.emitMemory(line);
-      case 'dab128': return this.emit128(line);
-      case 'call': return this.emitCall(line);
-      case 'goto': return this.ir.goto(...this.halves(line, 0));
-      case 'br': return this.ir.br(this.slot(line, 0), ...this.halves(line, 1), ...this.halves(line, 2));
-      case 'end': return this.ir.op(info.opcode, 0, 0);
+      case 'dab':
+        return this.ir.op(info.opcode, this.slot(line, 0), this.argument(line, 1), this.argument(line, 2));
+      case 'dai':
+        return this.emitImmediate(line);
+      case 'dabc':
+        return this.emitWide(line);
+      case 'mem':
+        return this.emitMemory(line);
+      case 'dab128':
+        return this.emit128(line);
+      case 'call':
+        return this.emitCall(line);
+      case 'goto':
+        return this.ir.goto(...this.halves(line, 0));
+      case 'br':
+        return this.ir.br(this.slot(line, 0), ...this.halves(line, 1), ...this.halves(line, 2));
+      case 'end':
+        return this.ir.op(info.opcode, 0, 0);
     }
   }
 
@@ -118,23 +128,38 @@ class Parser {
     if (address === null) throw new IrSyntaxError(line.number, `cannot read the address ${line.operands[1]}`);
     const words = this.operand(line, 2).split(/\s+/);
     let info = Number(/^mmu(\d)$/.exec(words[0]!)?.[1] ?? Number.NaN);
-    for (const word of words.slice(1)) info |= MEM_FLAG_NAMES.find(([, name]) => name === word)?.[0] ?? Number.NaN;
-    if (Number.isNaN(info)) throw new IrSyntaxError(line.number, `cannot read the access flags ${line.operands[2]}`);
+    for (const word of words.slice(1))
+      info |= MEM_FLAG_NAMES.find(([, name]) => name === word)?.[0] ?? Number.NaN;
+    if (Number.isNaN(info))
+      throw new IrSyntaxError(line.number, `cannot read the access flags ${line.operands[2]}`);
     const disp = Number(address[3] ?? 0) * (address[2] === '-' ? -1 : 1);
     const base = this.slot({ ...line, operands: [address[1]!] }, 0);
     this.ir.mem(line.info.opcode, this.slot(line, 0), base, info, disp | 0);
   }
 
   private emit128(line: Line): void {
-    const words = this.operand(line, line.info.args + 1).split(/\s+/).map((w) => Number(w) | 0);
+    const words = this.operand(line, line.info.args + 1)
+      .split(/\s+/)
+      .map((w) => Number(w) | 0);
     if (words.length !== 4) throw new IrSyntaxError(line.number, 'a 128-bit constant has four words');
     const [c0, c1, c2, c3] = words as [number, number, number, number];
-    this.ir.op128(line.info.opcode, this.slot(line, 0), this.argument(line, 1), this.argument(line, 2), c0, c1, c2, c3);
+    this.ir.op128(
+      line.info.opcode,
+      this.slot(line, 0),
+      this.argument(line, 1),
+      this.argument(line, 2),
+      c0,
+      c1,
+      c2,
+      c3,
+    );
   }
 
   private emitCall(line: Line): void {
     const name = this.operand(line, 0);
-    const index = name.startsWith('#') ? Number(name.slice(1)) : (this.names.helpers ?? []).findIndex((h) => h.name === name);
+    const index = name.startsWith('#')
+      ? Number(name.slice(1))
+      : (this.names.helpers ?? []).findIndex((h) => h.name === name);
     if (index < 0 || Number.isNaN(index)) throw new IrSyntaxError(line.number, `unknown helper ${name}`);
     this.ir.call(index, this.slot(line, 1), this.slot(line, 2), this.slot(line, 3), this.slot(line, 4));
   }

@@ -1,6 +1,6 @@
 import { fieldA, fieldB, fieldC, fieldD, fieldX, opcodeAt, word2, word3 } from './fields.ts';
 import { MEM_MMU_MASK, NO_SLOT, OP_INFO, type OpInfo } from './ops.ts';
-import { hex64, immediateText, MEM_FLAG_NAMES, type IrNames } from './text.ts';
+import { hex64, type IrNames, immediateText, MEM_FLAG_NAMES } from './text.ts';
 
 /** Name of a slot in the text form. */
 export function slotText(slot: number, names: IrNames): string {
@@ -38,23 +38,42 @@ function constantText(words: Int32Array, p: number): string {
 function operands(info: OpInfo, words: Int32Array, p: number, names: IrNames): string[] {
   const slot = (s: number): string => slotText(s, names);
   const d = slot(fieldD(words, p));
-  const abc = [fieldA(words, p), fieldB(words, p), info.format === 'dabc' ? fieldC(words, p) : 0].slice(0, info.args).map(slot);
+  const abc = [fieldA(words, p), fieldB(words, p), info.format === 'dabc' ? fieldC(words, p) : 0]
+    .slice(0, info.args)
+    .map(slot);
   switch (info.format) {
-    case 'dab': return [d, ...abc];
-    case 'dai': return [d, ...abc, immediateText(word2(words, p), word3(words, p))];
-    case 'dabc': return info.base === 'lea' ? [d, ...abc, `${fieldX(words, p)}`, immediateText(word3(words, p), word3(words, p) >> 31)] : [d, ...abc];
-    case 'mem': return memText(words, p, names);
-    case 'dab128': return [d, ...abc, constantText(words, p)];
-    case 'call': return callText(words, p, names);
-    case 'goto': return [hex64(word2(words, p), word3(words, p))];
-    case 'br': return [slot(fieldA(words, p)), hex64(word2(words, p), word3(words, p)), hex64(words[p + 4]!, words[p + 5]!)];
-    case 'end': return [];
+    case 'dab':
+      return [d, ...abc];
+    case 'dai':
+      return [d, ...abc, immediateText(word2(words, p), word3(words, p))];
+    case 'dabc':
+      return info.base === 'lea'
+        ? [d, ...abc, `${fieldX(words, p)}`, immediateText(word3(words, p), word3(words, p) >> 31)]
+        : [d, ...abc];
+    case 'mem':
+      return memText(words, p, names);
+    case 'dab128':
+      return [d, ...abc, constantText(words, p)];
+    case 'call':
+      return callText(words, p, names);
+    case 'goto':
+      return [hex64(word2(words, p), word3(words, p))];
+    case 'br':
+      return [
+        slot(fieldA(words, p)),
+        hex64(word2(words, p), word3(words, p)),
+        hex64(words[p + 4]!, words[p + 5]!),
+      ];
+    case 'end':
+      return [];
   }
 }
 
 /** Whether the operation carries a restore word (in word 3). */
 export function hasRestore(info: OpInfo): boolean {
-  return info.format === 'mem' || info.format === 'call' || (info.format === 'dabc' && info.effect === 'state');
+  return (
+    info.format === 'mem' || info.format === 'call' || (info.format === 'dabc' && info.effect === 'state')
+  );
 }
 
 /** Text of the operation whose first word is `words[p]`. */

@@ -5,7 +5,7 @@ import { expandHelpers } from './helper-table.ts';
 import { OP_INFO } from './ops.ts';
 import { IrSyntaxError, parseIr } from './parser.ts';
 import { printIr } from './printer.ts';
-import { verifyIr, type IrLimits } from './verifier.ts';
+import { type IrLimits, verifyIr } from './verifier.ts';
 
 const TEMP_BASE = 0x8000;
 const REGISTERS = ['rax', 'rcx', 'rdx', 'rbx'];
@@ -19,7 +19,15 @@ const names = {
   slotName: (offset: number) => REGISTERS[offset / 8],
   slotOf: (name: string) => (REGISTERS.includes(name) ? REGISTERS.indexOf(name) * 8 : undefined),
 };
-const limits: IrLimits = { localSlotLimit: 0x100, stateSize: 0x2000, tempBase: TEMP_BASE, tempLimit: 0xfff0, mmuIndexes: 3, helpers, blockBytes: 64 };
+const limits: IrLimits = {
+  localSlotLimit: 0x100,
+  stateSize: 0x2000,
+  tempBase: TEMP_BASE,
+  tempLimit: 0xfff0,
+  mmuIndexes: 3,
+  helpers,
+  blockBytes: 64,
+};
 
 function assemble(text: string): { words: Int32Array; end: number } {
   const buffer = new ArrayBuffer(0x4000);
@@ -61,7 +69,9 @@ test('every operation survives printing and parsing', () => {
     const plain = info.format === 'dab' || info.format === 'dabc';
     const fill = { dab: 2, dai: 4, dabc: 4, mem: 4, dab128: 6, call: 4, goto: 4, br: 6, end: 2 }[info.format];
     words.fill(0);
-    words[0] = info.opcode | (info.format === 'goto' || info.format === 'br' || info.format === 'end' ? 0 : 0x1420 << 16);
+    words[0] =
+      info.opcode |
+      (info.format === 'goto' || info.format === 'br' || info.format === 'end' ? 0 : 0x1420 << 16);
     if (info.args > 0) words[1] = 0x18;
     if (info.args > 1) words[1]! |= 0x8010 << 16;
     if (info.format === 'mem') words[1] = 0x18 | (0x5 << 16);
@@ -75,8 +85,20 @@ test('every operation survives printing and parsing', () => {
 });
 
 test('syntax errors name the line', () => {
-  for (const bad of ['bogus rax', 'mov rax', 'mov rax, q', 'movi rax, 1z', 'call x, -, -, -, -', 'ld64 rax, rbx, mmu0', 'ld64 rax, [rbx], x']) {
-    assert.throws(() => assemble(`movi rax, 1\n${bad}`), (e) => e instanceof IrSyntaxError && e.line === 2, bad);
+  for (const bad of [
+    'bogus rax',
+    'mov rax',
+    'mov rax, q',
+    'movi rax, 1z',
+    'call x, -, -, -, -',
+    'ld64 rax, rbx, mmu0',
+    'ld64 rax, [rbx], x',
+  ]) {
+    assert.throws(
+      () => assemble(`movi rax, 1\n${bad}`),
+      (e) => e instanceof IrSyntaxError && e.line === 2,
+      bad,
+    );
   }
 });
 

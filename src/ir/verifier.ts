@@ -15,7 +15,16 @@
  */
 import { fieldA, fieldB, fieldC, fieldD, fieldX, opcodeAt, word2, word3 } from './fields.ts';
 import type { HelperInfo } from './helper-table.ts';
-import { MEM_ALIGN, MEM_MMU_MASK, MEM_RMW, MEM_STACK, NO_SLOT, OP_INFO, type OpInfo, type OpType } from './ops.ts';
+import {
+  MEM_ALIGN,
+  MEM_MMU_MASK,
+  MEM_RMW,
+  MEM_STACK,
+  NO_SLOT,
+  OP_INFO,
+  type OpInfo,
+  type OpType,
+} from './ops.ts';
 import { hasRestore, printOp } from './printer.ts';
 
 export interface IrLimits {
@@ -71,11 +80,17 @@ class Verifier {
     const { words, p } = this;
     if (hasRestore(info)) this.checkRestore();
     switch (info.format) {
-      case 'mem': return this.memory(info);
-      case 'call': return this.call();
-      case 'br': return this.read(fieldA(words, p), 'i32', 'a');
-      case 'goto': case 'end': return;
-      default: return this.plain(info);
+      case 'mem':
+        return this.memory(info);
+      case 'call':
+        return this.call();
+      case 'br':
+        return this.read(fieldA(words, p), 'i32', 'a');
+      case 'goto':
+      case 'end':
+        return;
+      default:
+        return this.plain(info);
     }
   }
 
@@ -95,9 +110,11 @@ class Verifier {
   private immediates(info: OpInfo): void {
     const { words, p } = this;
     const shift = /^v(?:shl|shr|sar)(\d+)$/.exec(info.base);
-    if (shift !== null && (word3(words, p) !== 0 || word2(words, p) >>> 0 >= Number(shift[1]))) this.fail('shift count out of range');
+    if (shift !== null && (word3(words, p) !== 0 || word2(words, p) >>> 0 >= Number(shift[1])))
+      this.fail('shift count out of range');
     if (info.base === 'lea' && fieldX(words, p) > 3) this.fail('scale out of range');
-    if (info.base === 'vshuffle' && [2, 3, 4, 5].some((i) => (words[p + i]! & 0xe0e0e0e0) !== 0)) this.fail('lane index out of range');
+    if (info.base === 'vshuffle' && [2, 3, 4, 5].some((i) => (words[p + i]! & 0xe0e0e0e0) !== 0))
+      this.fail('lane index out of range');
   }
 
   private memory(info: OpInfo): void {
@@ -106,7 +123,8 @@ class Verifier {
     const isStore = info.effect === 'memory-write';
     const wide = info.base.endsWith('128');
     this.read(fieldA(words, p), 'i64', 'a');
-    if ((access & ~KNOWN_INFO) !== 0 || (access & MEM_MMU_MASK) >= this.limits.mmuIndexes) this.fail('bad access info');
+    if ((access & ~KNOWN_INFO) !== 0 || (access & MEM_MMU_MASK) >= this.limits.mmuIndexes)
+      this.fail('bad access info');
     if ((access & MEM_RMW) !== 0 && isStore) this.fail('MEM_RMW on a store');
     if ((access & MEM_ALIGN) !== 0 && !wide) this.fail('MEM_ALIGN on less than 16 bytes');
     if (isStore) this.read(fieldD(words, p), wide ? 'v128' : 'i64', 'd');
@@ -136,7 +154,8 @@ class Verifier {
 
   /** Partial access to state that is never promoted. */
   private stateBytes(slot: number, field: string): void {
-    if (slot < this.limits.localSlotLimit || slot >= this.limits.stateSize) this.fail(`${field}: not an unpromoted state slot`);
+    if (slot < this.limits.localSlotLimit || slot >= this.limits.stateSize)
+      this.fail(`${field}: not an unpromoted state slot`);
   }
 
   private read(slot: number, type: OpType, field: string): void {
@@ -169,7 +188,8 @@ class Verifier {
     if (slot >= tempBase) {
       const lane = (slot - tempBase) & 15;
       if (slot === NO_SLOT || slot >= tempLimit) problem = 'not a slot';
-      else if (isInteger || type === 'v128' ? lane !== 0 : lane + width > 16) problem = 'not a whole temporary';
+      else if (isInteger || type === 'v128' ? lane !== 0 : lane + width > 16)
+        problem = 'not a whole temporary';
     } else if (slot + width > stateSize) {
       problem = 'outside the state';
     } else if (slot < localSlotLimit && (!isInteger || (slot & 7) !== 0)) {
@@ -185,7 +205,8 @@ const INTEGER_OPERAND = new Set(['vsplat64', 'vzext64', 'vzext32']);
 
 /** Types of operands a, b, c. */
 function operandTypes(info: OpInfo): readonly OpType[] {
-  const own: OpType = info.type ?? (info.base.startsWith('v') && !INTEGER_OPERAND.has(info.base) ? 'v128' : 'i64');
+  const own: OpType =
+    info.type ?? (info.base.startsWith('v') && !INTEGER_OPERAND.has(info.base) ? 'v128' : 'i64');
   return [own, own, own];
 }
 

@@ -1,4 +1,4 @@
-import type { LoweringContext, Lowering } from './lowering-context.ts';
+import type { Lowering, LoweringContext } from './lowering-context.ts';
 import * as W from './wasm/opcodes.ts';
 
 /** d = op32/op64 (a, b). */

@@ -1,6 +1,12 @@
 import { MEM_ALIGN, MEM_MMU_MASK, MEM_RMW } from '../../ir/ops.ts';
 import {
-  TLB_ADDEND, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_SHIFT, TLB_READ, TLB_TABLE_SIZE, TLB_WRITE,
+  TLB_ADDEND,
+  TLB_BASE,
+  TLB_ENTRIES,
+  TLB_ENTRY_SHIFT,
+  TLB_READ,
+  TLB_TABLE_SIZE,
+  TLB_WRITE,
 } from '../../runtime/tcg/layout.ts';
 import type { Lowering, LoweringContext } from './lowering-context.ts';
 import * as W from './wasm/opcodes.ts';

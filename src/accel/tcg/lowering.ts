@@ -1,14 +1,39 @@
 import type { HelperInfo } from '../../ir/helper-table.ts';
-import { OP_INFO, type BaseOp } from '../../ir/ops.ts';
+import { type BaseOp, OP_INFO } from '../../ir/ops.ts';
 import type { Lowering, LoweringContext } from './lowering-context.ts';
 import { arithmetic } from './lowering-float.ts';
 import {
-  binary, bswap, compare, deposit, ext32s, ext8hu, extendUnsigned, getState, lea, mov, movi, mulhs, mulhu, neg, not, putState,
-  select, unary,
+  binary,
+  bswap,
+  compare,
+  deposit,
+  ext8hu,
+  ext32s,
+  extendUnsigned,
+  getState,
+  lea,
+  mov,
+  movi,
+  mulhs,
+  mulhu,
+  neg,
+  not,
+  putState,
+  select,
+  unary,
 } from './lowering-integer.ts';
 import { load, store } from './lowering-memory.ts';
 import {
-  vbitselect, vconst, vectorBinary, vectorMask, vectorShift, vectorUnary, vmov, vshuffle, vsplat64, zeroExtendToVector,
+  vbitselect,
+  vconst,
+  vectorBinary,
+  vectorMask,
+  vectorShift,
+  vectorUnary,
+  vmov,
+  vshuffle,
+  vsplat64,
+  zeroExtendToVector,
 } from './lowering-vector.ts';
 import * as W from './wasm/opcodes.ts';
 

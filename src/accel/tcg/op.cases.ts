@@ -1,15 +1,36 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { IrBuilder } from '../../ir/builder.ts';
+import type { IrBuilder } from '../../ir/builder.ts';
 import { expandHelpers, type HelperInfo } from '../../ir/helper-table.ts';
-import { MEM_ALIGN, MEM_RMW, NO_SLOT, OP, OP_INFO, OPS, type BaseOp, type OpInfo, type OpName } from '../../ir/ops.ts';
 import {
-  FAULT_EXCEPTION, SLOT_FAULT, SLOT_KEY, SLOT_RESTORE, SLOT_RIP, TLB_ADDEND, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_READ,
-  TLB_TABLE_SIZE, TLB_WRITE, VCPU_BASE,
+  type BaseOp,
+  MEM_ALIGN,
+  MEM_RMW,
+  NO_SLOT,
+  OP,
+  OP_INFO,
+  OPS,
+  type OpInfo,
+  type OpName,
+} from '../../ir/ops.ts';
+import {
+  FAULT_EXCEPTION,
+  SLOT_FAULT,
+  SLOT_KEY,
+  SLOT_RESTORE,
+  SLOT_RIP,
+  TLB_ADDEND,
+  TLB_BASE,
+  TLB_ENTRIES,
+  TLB_ENTRY_SIZE,
+  TLB_READ,
+  TLB_TABLE_SIZE,
+  TLB_WRITE,
+  VCPU_BASE,
 } from '../../runtime/tcg/layout.ts';
 import { CPUID_TABLE, FP_FAST, MSR_STORE, RAX, RBX, RCX, RDX, XMM } from '../../runtime/x86/layout.ts';
 import { INTEGER_REFERENCE, join, lanes, SHIFT_REFERENCE, VECTOR_REFERENCE } from './op.reference.ts';
-import { webAssembly, type WasmMemory } from './webassembly.ts';
+import { type WasmMemory, webAssembly } from './webassembly.ts';
 
 /** Everything a back end needs to run test blocks: memory, helpers, and a runtime made of JavaScript functions. */
 export interface OpEnvironment {
@@ -105,7 +126,11 @@ export class OpMachine implements OpEnvironment {
 
   /** Maps PAGE_VA to HOST_PAGE in one soft TLB. */
   map(mmuIndex: number, readable: boolean, writable: boolean): void {
-    const entry = this.cpuBase + TLB_BASE + mmuIndex * TLB_TABLE_SIZE + (Number(PAGE_VA >> 12n) % TLB_ENTRIES) * TLB_ENTRY_SIZE;
+    const entry =
+      this.cpuBase +
+      TLB_BASE +
+      mmuIndex * TLB_TABLE_SIZE +
+      (Number(PAGE_VA >> 12n) % TLB_ENTRIES) * TLB_ENTRY_SIZE;
     const tag = BigInt.asIntN(64, PAGE_VA);
     this.view.setBigInt64(entry + TLB_READ, readable ? tag : -1n, true);
     this.view.setBigInt64(entry + TLB_WRITE, writable ? tag : -1n, true);
@@ -114,7 +139,9 @@ export class OpMachine implements OpEnvironment {
 
   private record(name: string, va: bigint, ...rest: (bigint | number)[]): void {
     const address = BigInt.asUintN(64, va).toString(16);
-    this.calls.push([name, address, ...rest.map((x) => BigInt.asUintN(64, BigInt(x)).toString(16))].join(' '));
+    this.calls.push(
+      [name, address, ...rest.map((x) => BigInt.asUintN(64, BigInt(x)).toString(16))].join(' '),
+    );
   }
 
   private fault(): void {
@@ -143,7 +170,13 @@ export class OpMachine implements OpEnvironment {
         this.view.setBigUint64(address + 8, 0x2122232425262728n, true);
       },
       st128_slow: (va: bigint, address: number, info: number): void => {
-        this.record('st128', va, this.view.getBigUint64(address, true), this.view.getBigUint64(address + 8, true), info);
+        this.record(
+          'st128',
+          va,
+          this.view.getBigUint64(address, true),
+          this.view.getBigUint64(address + 8, true),
+          info,
+        );
         if (BigInt.asUintN(64, va) >> 12n === UNMAPPED_VA >> 12n) this.fault();
       },
       tb_find: (): number => 0,
@@ -158,17 +191,52 @@ export class OpMachine implements OpEnvironment {
         return 99n;
       },
       t_needs_rip: (): bigint => BigInt.asIntN(64, this.get(SLOT_RIP)),
-      ...Object.fromEntries(HELPERS.filter((h) => /^f(add|sub|mul|div)_/.test(h.name)).map((h) => [h.name, softFloat(h.name)])),
+      ...Object.fromEntries(
+        HELPERS.filter((h) => /^f(add|sub|mul|div)_/.test(h.name)).map((h) => [h.name, softFloat(h.name)]),
+      ),
     };
   }
 }
 
 const VALUES: readonly bigint[] = [
-  0n, 1n, 2n, 7n, 0x1fn, 0x20n, 0x3fn, 0x40n, 0x7fn, 0x80n, 0xffn, 0x7fffn, 0x8000n, 0xffffn, 0x7fff_ffffn, 0x8000_0000n, 0xffff_ffffn,
-  0x1_0000_0000n, 0x7fff_ffff_ffff_ffffn, 0x8000_0000_0000_0000n, 0xffff_ffff_ffff_ffffn, 0x1234_5678_9abc_def0n,
-  0xfedc_ba98_7654_3210n, 0xa5a5_5a5a_0ff0_f00fn,
+  0n,
+  1n,
+  2n,
+  7n,
+  0x1fn,
+  0x20n,
+  0x3fn,
+  0x40n,
+  0x7fn,
+  0x80n,
+  0xffn,
+  0x7fffn,
+  0x8000n,
+  0xffffn,
+  0x7fff_ffffn,
+  0x8000_0000n,
+  0xffff_ffffn,
+  0x1_0000_0000n,
+  0x7fff_ffff_ffff_ffffn,
+  0x8000_0000_0000_0000n,
+  0xffff_ffff_ffff_ffffn,
+  0x1234_5678_9abc_def0n,
+  0xfedc_ba98_7654_3210n,
+  0xa5a5_5a5a_0ff0_f00fn,
 ];
-const IMMEDIATES: readonly bigint[] = [0n, 1n, -1n, 5n, 31n, 33n, 127n, -128n, 0x7fff_ffffn, -0x8000_0000n, 0x1234_5678_9abc_def0n];
+const IMMEDIATES: readonly bigint[] = [
+  0n,
+  1n,
+  -1n,
+  5n,
+  31n,
+  33n,
+  127n,
+  -128n,
+  0x7fff_ffffn,
+  -0x8000_0000n,
+  0x1234_5678_9abc_def0n,
+];
 
 function random128(seed: number): bigint {
   let x = BigInt(seed) * 0x9e37_79b9_7f4a_7c15n + 1n;
@@ -182,9 +250,16 @@ function random128(seed: number): bigint {
   return out;
 }
 const VECTORS: readonly bigint[] = [
-  0n, (1n << 128n) - 1n, join(Array<bigint>(8).fill(0x8000n), 16), join(Array<bigint>(8).fill(0x7fffn), 16),
-  join(Array<bigint>(16).fill(0x80n), 8), join([0n, 1n, 2n, 3n, 4n, 5n, 6n, 7n, 15n, 16n, 17n, 31n, 127n, 128n, 129n, 255n], 8),
-  random128(1), random128(2), random128(3), random128(4),
+  0n,
+  (1n << 128n) - 1n,
+  join(Array<bigint>(8).fill(0x8000n), 16),
+  join(Array<bigint>(8).fill(0x7fffn), 16),
+  join(Array<bigint>(16).fill(0x80n), 8),
+  join([0n, 1n, 2n, 3n, 4n, 5n, 6n, 7n, 15n, 16n, 17n, 31n, 127n, 128n, 129n, 255n], 8),
+  random128(1),
+  random128(2),
+  random128(3),
+  random128(4),
 ];
 
 /** Integer inputs and outputs live in never-promoted state. */
@@ -192,7 +267,13 @@ const INPUT = MSR_STORE;
 const OUTPUT = CPUID_TABLE;
 
 /** Ways of naming the operands: straight from and to memory, through promoted slots with aliasing, through temporaries. */
-type Shape = (ir: IrBuilder, op: (d: number, a: number, b: number) => void, out: number, a: number, b: number) => void;
+type Shape = (
+  ir: IrBuilder,
+  op: (d: number, a: number, b: number) => void,
+  out: number,
+  a: number,
+  b: number,
+) => void;
 const SHAPES: Readonly<Record<string, Shape>> = {
   memory: (_ir, op, out, a, b) => op(out, a, b),
   'promoted, d = a': (ir, op, out, a, b) => {
@@ -216,9 +297,13 @@ const hex = (x: bigint): string => `0x${BigInt.asUintN(128, x).toString(16)}`;
 
 /** Runs `op` on every pair of `pairs`, a block of at most 100 pairs at a time, and compares 64-bit results. */
 function checkPairs(
-  machine: OpMachine, backend: OpBackend, shape: Shape, pairs: readonly (readonly [bigint, bigint])[],
+  machine: OpMachine,
+  backend: OpBackend,
+  shape: Shape,
+  pairs: readonly (readonly [bigint, bigint])[],
   op: (ir: IrBuilder, d: number, a: number, b: number, pair: readonly [bigint, bigint]) => void,
-  expected: (a: bigint, b: bigint) => bigint, label: string,
+  expected: (a: bigint, b: bigint) => bigint,
+  label: string,
 ): void {
   for (let first = 0; first < pairs.length; first += 60) {
     const batch = pairs.slice(first, first + 60);
@@ -235,7 +320,11 @@ function checkPairs(
     });
     assert.equal(machine.get(SLOT_RIP), NEXT_RIP);
     batch.forEach(([a, b], i) => {
-      assert.equal(hex(machine.get(OUTPUT + 8 * i)), hex(BigInt.asUintN(64, expected(a, b))), `${label} ${hex(a)}, ${hex(b)}`);
+      assert.equal(
+        hex(machine.get(OUTPUT + 8 * i)),
+        hex(BigInt.asUintN(64, expected(a, b))),
+        `${label} ${hex(a)}, ${hex(b)}`,
+      );
     });
   }
 }
@@ -255,17 +344,35 @@ function integerCase(machine: OpMachine, backend: OpBackend, info: OpInfo): void
     const r = reference(mask(a), mask(b), w);
     return info.type === 'i32' ? mask(r) : r;
   };
-  const pairs = info.isImm ? pairsOf(VALUES, IMMEDIATES) : info.args === 1 ? pairsOf(VALUES, [0n]) : pairsOf(VALUES, VALUES);
+  const pairs = info.isImm
+    ? pairsOf(VALUES, IMMEDIATES)
+    : info.args === 1
+      ? pairsOf(VALUES, [0n])
+      : pairsOf(VALUES, VALUES);
   for (const [name, shape] of Object.entries(SHAPES)) {
-    checkPairs(machine, backend, shape, pairs, (ir, d, a, b, pair) => {
-      if (info.isImm) ir.imm64(info.opcode, d, a, lo(pair[1]), hi(pair[1]));
-      else ir.op(info.opcode, d, a, b);
-    }, expected, `${info.name} (${name})`);
+    checkPairs(
+      machine,
+      backend,
+      shape,
+      pairs,
+      (ir, d, a, b, pair) => {
+        if (info.isImm) ir.imm64(info.opcode, d, a, lo(pair[1]), hi(pair[1]));
+        else ir.op(info.opcode, d, a, b);
+      },
+      expected,
+      `${info.name} (${name})`,
+    );
   }
 }
 
 /** The 16-byte pairs of a block's inputs for vector cases. */
-function vectorCase(machine: OpMachine, backend: OpBackend, info: OpInfo, expected: (a: bigint, b: bigint) => bigint, emit: (ir: IrBuilder, d: number, a: number, b: number) => void): void {
+function vectorCase(
+  machine: OpMachine,
+  backend: OpBackend,
+  info: OpInfo,
+  expected: (a: bigint, b: bigint) => bigint,
+  emit: (ir: IrBuilder, d: number, a: number, b: number) => void,
+): void {
   const inTemps = info.resultType === 'v128';
   for (const viaTemps of inTemps ? [false, true] : [false]) {
     for (const a of VECTORS) {
@@ -282,7 +389,11 @@ function vectorCase(machine: OpMachine, backend: OpBackend, info: OpInfo, expect
       });
       VECTORS.forEach((b, i) => {
         const actual = inTemps ? machine.get128(OUTPUT + 16 * i) : machine.get(OUTPUT + 16 * i);
-        assert.equal(hex(actual), hex(BigInt.asUintN(128, expected(a, b))), `${info.name} ${hex(a)}, ${hex(b)}`);
+        assert.equal(
+          hex(actual),
+          hex(BigInt.asUintN(128, expected(a, b))),
+          `${info.name} ${hex(a)}, ${hex(b)}`,
+        );
       });
     }
   }
@@ -304,13 +415,45 @@ function integerTests(machine: OpMachine, backend: OpBackend): void {
   test(`${backend.name}: movi, select, lea`, () => {
     const pairs = pairsOf(VALUES, VALUES.slice(0, 6));
     for (const shape of Object.values(SHAPES)) {
-      checkPairs(machine, backend, shape, pairs, (ir, d, _a, _b, p) => ir.movi64(d, lo(p[0]), hi(p[0])), (a) => a, 'movi');
-      checkPairs(machine, backend, shape, pairs, (ir, d, a, b) => ir.op4(OP.select, d, a, b, a), (a, b) => (a & 0xffff_ffffn ? b : a), 'select');
+      checkPairs(
+        machine,
+        backend,
+        shape,
+        pairs,
+        (ir, d, _a, _b, p) => ir.movi64(d, lo(p[0]), hi(p[0])),
+        (a) => a,
+        'movi',
+      );
+      checkPairs(
+        machine,
+        backend,
+        shape,
+        pairs,
+        (ir, d, a, b) => ir.op4(OP.select, d, a, b, a),
+        (a, b) => (a & 0xffff_ffffn ? b : a),
+        'select',
+      );
       for (const x of [0, 3]) {
         for (const imm of [0, 5, -0x8000_0000]) {
           const sum = (a: bigint, b: bigint): bigint => a + (b << BigInt(x)) + BigInt(imm);
-          checkPairs(machine, backend, shape, pairs, (ir, d, a, b) => ir.op4(OP.lea_i64, d, a, b, 0, x, imm), sum, 'lea_i64');
-          checkPairs(machine, backend, shape, pairs, (ir, d, a, b) => ir.op4(OP.lea_i32, d, a, b, 0, x, imm), (a, b) => sum(a, b) & 0xffff_ffffn, 'lea_i32');
+          checkPairs(
+            machine,
+            backend,
+            shape,
+            pairs,
+            (ir, d, a, b) => ir.op4(OP.lea_i64, d, a, b, 0, x, imm),
+            sum,
+            'lea_i64',
+          );
+          checkPairs(
+            machine,
+            backend,
+            shape,
+            pairs,
+            (ir, d, a, b) => ir.op4(OP.lea_i32, d, a, b, 0, x, imm),
+            (a, b) => sum(a, b) & 0xffff_ffffn,
+            'lea_i32',
+          );
         }
       }
     }
@@ -330,7 +473,10 @@ function integerTests(machine: OpMachine, backend: OpBackend): void {
       ir.op(OP.put32, OUTPUT + 28, RCX);
       goNext(ir);
     });
-    assert.deepEqual([0, 8, 16, 24].map((i) => hex(machine.get(OUTPUT + i))), ['0x22', '0x5544', '0x88776655', '0xf5f6f7f8f7f8f800']);
+    assert.deepEqual(
+      [0, 8, 16, 24].map((i) => hex(machine.get(OUTPUT + i))),
+      ['0x22', '0x5544', '0x88776655', '0xf5f6f7f8f7f8f800'],
+    );
   });
 }
 
@@ -338,13 +484,18 @@ function vectorTests(machine: OpMachine, backend: OpBackend): void {
   for (const info of OP_INFO) {
     const reference = VECTOR_REFERENCE[info.base];
     if (reference !== undefined) {
-      test(`${backend.name}: ${info.name}`, () => vectorCase(machine, backend, info, reference, (ir, d, a, b) => ir.op(info.opcode, d, a, b)));
+      test(`${backend.name}: ${info.name}`, () =>
+        vectorCase(machine, backend, info, reference, (ir, d, a, b) => ir.op(info.opcode, d, a, b)));
     }
     const shift = SHIFT_REFERENCE[info.base];
     if (shift !== undefined) {
       test(`${backend.name}: ${info.name}`, () => {
         for (const count of [0, 1, 7, shift.bits - 1]) {
-          const expected = (a: bigint): bigint => join(lanes(a, shift.bits).map((x) => shift.lane(x, BigInt(count))), shift.bits);
+          const expected = (a: bigint): bigint =>
+            join(
+              lanes(a, shift.bits).map((x) => shift.lane(x, BigInt(count))),
+              shift.bits,
+            );
           vectorCase(machine, backend, info, expected, (ir, d, a) => ir.imm(info.opcode, d, a, count));
         }
       });
@@ -352,16 +503,41 @@ function vectorTests(machine: OpMachine, backend: OpBackend): void {
   }
   test(`${backend.name}: vconst, vbitselect, vshuffle`, () => {
     const pattern = [0, 16, 1, 17, 2, 18, 31, 15, 8, 8, 24, 3, 30, 29, 0, 1];
-    const words = [0, 1, 2, 3].map((w) => pattern.slice(4 * w, 4 * w + 4).reduce((sum, byte, i) => sum | (byte << (8 * i)), 0));
+    const words = [0, 1, 2, 3].map((w) =>
+      pattern.slice(4 * w, 4 * w + 4).reduce((sum, byte, i) => sum | (byte << (8 * i)), 0),
+    );
     const shuffled = (a: bigint, b: bigint): bigint => {
       const bytes = [...lanes(a, 8), ...lanes(b, 8)];
-      return join(pattern.map((i) => bytes[i]!), 8);
+      return join(
+        pattern.map((i) => bytes[i]!),
+        8,
+      );
     };
-    vectorCase(machine, backend, byName('vshuffle'), shuffled, (ir, d, a, b) => ir.op128(OP.vshuffle, d, a, b, words[0]!, words[1]!, words[2]!, words[3]!));
+    vectorCase(machine, backend, byName('vshuffle'), shuffled, (ir, d, a, b) =>
+      ir.op128(OP.vshuffle, d, a, b, words[0]!, words[1]!, words[2]!, words[3]!),
+    );
     const constant = join([0x11223344n, 0x8899aabbn, 0xfffffffen, 1n], 32);
-    vectorCase(machine, backend, byName('vconst'), () => constant, (ir, d) => ir.op128(OP.vconst, d, 0, 0, 0x11223344, 0x8899aabb, -2, 1));
-    vectorCase(machine, backend, byName('vbitselect'), (a, b) => (a & b) | (b & ~b), (ir, d, a, b) => ir.op4(OP.vbitselect, d, a, b, b));
-    vectorCase(machine, backend, byName('vbitselect'), (a, b) => (b & a) | (a & ~a), (ir, d, a, b) => ir.op4(OP.vbitselect, d, b, a, a));
+    vectorCase(
+      machine,
+      backend,
+      byName('vconst'),
+      () => constant,
+      (ir, d) => ir.op128(OP.vconst, d, 0, 0, 0x11223344, 0x8899aabb, -2, 1),
+    );
+    vectorCase(
+      machine,
+      backend,
+      byName('vbitselect'),
+      (a, b) => (a & b) | (b & ~b),
+      (ir, d, a, b) => ir.op4(OP.vbitselect, d, a, b, b),
+    );
+    vectorCase(
+      machine,
+      backend,
+      byName('vbitselect'),
+      (a, b) => (b & a) | (a & ~a),
+      (ir, d, a, b) => ir.op4(OP.vbitselect, d, b, a, a),
+    );
   });
 }
 
@@ -371,12 +547,20 @@ interface LoadCase {
   readonly isSigned: boolean;
 }
 const LOADS: readonly LoadCase[] = [
-  { name: 'ld8u', size: 1, isSigned: false }, { name: 'ld8s', size: 1, isSigned: true },
-  { name: 'ld16u', size: 2, isSigned: false }, { name: 'ld16s', size: 2, isSigned: true },
-  { name: 'ld32u', size: 4, isSigned: false }, { name: 'ld32s', size: 4, isSigned: true },
+  { name: 'ld8u', size: 1, isSigned: false },
+  { name: 'ld8s', size: 1, isSigned: true },
+  { name: 'ld16u', size: 2, isSigned: false },
+  { name: 'ld16s', size: 2, isSigned: true },
+  { name: 'ld32u', size: 4, isSigned: false },
+  { name: 'ld32s', size: 4, isSigned: true },
   { name: 'ld64', size: 8, isSigned: false },
 ];
-const STORES = [['st8', 1], ['st16', 2], ['st32', 4], ['st64', 8]] as const;
+const STORES = [
+  ['st8', 1],
+  ['st16', 2],
+  ['st32', 4],
+  ['st64', 8],
+] as const;
 const RESTORE_WORD = (0x12 << 16) | 0x0034;
 
 function extended(value: bigint, c: LoadCase): bigint {
@@ -406,13 +590,18 @@ function loadTest(machine: OpMachine, backend: OpBackend, c: LoadCase): void {
   }
   // last bytes of the page: fast; one further: slow. RMW on a page that is not writable: slow
   for (const [va, info, slow] of [
-    [PAGE_VA + 4096n - BigInt(c.size), 0, false], [PAGE_VA + 4097n - BigInt(c.size), 0, true], [PAGE_VA, MEM_RMW, true],
+    [PAGE_VA + 4096n - BigInt(c.size), 0, false],
+    [PAGE_VA + 4097n - BigInt(c.size), 0, true],
+    [PAGE_VA, MEM_RMW, true],
   ] as const) {
     machine.reset();
     machine.map(0, true, false);
     machine.set(RBX, va);
     backend.run((ir) => emitMem(ir, OP[c.name], RAX, info, 0));
-    assert.deepEqual(machine.calls, slow ? [`ld ${va.toString(16)} ${(c.size | (info << 8)).toString(16)}`] : []);
+    assert.deepEqual(
+      machine.calls,
+      slow ? [`ld ${va.toString(16)} ${(c.size | (info << 8)).toString(16)}`] : [],
+    );
     if (slow) {
       assert.equal(hex(machine.get(RAX)), hex(extended(0x8182838485868788n, c)), `${c.name} slow`);
       assert.equal(machine.get(SLOT_RIP), NEXT_RIP);
@@ -441,7 +630,12 @@ function faultTest(machine: OpMachine, backend: OpBackend, opcode: number, slot:
   assert.equal(hex(machine.get(RCX)), '0x2223');
 }
 
-function storeTest(machine: OpMachine, backend: OpBackend, name: 'st8' | 'st16' | 'st32' | 'st64', size: number): void {
+function storeTest(
+  machine: OpMachine,
+  backend: OpBackend,
+  name: 'st8' | 'st16' | 'st32' | 'st64',
+  size: number,
+): void {
   const value = 0xf1e2d3c4b5a69788n;
   const stored = BigInt.asUintN(8 * size, value);
   machine.reset();
@@ -453,7 +647,10 @@ function storeTest(machine: OpMachine, backend: OpBackend, name: 'st8' | 'st16' 
   assert.equal(hex(machine.view.getBigUint64(HOST_PAGE + 0x40, true)), hex(stored));
   assert.deepEqual(machine.calls, []);
   const crossing = PAGE_VA + 4097n - BigInt(size);
-  for (const [va, writable] of [[crossing, true], [PAGE_VA, false]] as const) {
+  for (const [va, writable] of [
+    [crossing, true],
+    [PAGE_VA, false],
+  ] as const) {
     machine.reset();
     machine.map(0, true, writable);
     machine.set(RBX, va);
@@ -497,7 +694,8 @@ function wideTest(machine: OpMachine, backend: OpBackend): void {
 
 function memoryTests(machine: OpMachine, backend: OpBackend): void {
   for (const c of LOADS) test(`${backend.name}: ${c.name}`, () => loadTest(machine, backend, c));
-  for (const [name, size] of STORES) test(`${backend.name}: ${name}`, () => storeTest(machine, backend, name, size));
+  for (const [name, size] of STORES)
+    test(`${backend.name}: ${name}`, () => storeTest(machine, backend, name, size));
   test(`${backend.name}: ld128, st128`, () => wideTest(machine, backend));
 }
 
@@ -509,12 +707,37 @@ function floatTests(machine: OpMachine, backend: OpBackend): void {
   }
 }
 
-function floatTest(machine: OpMachine, backend: OpBackend, name: 'fadd' | 'fsub' | 'fmul' | 'fdiv', type: 'f32' | 'f64'): void {
+function floatTest(
+  machine: OpMachine,
+  backend: OpBackend,
+  name: 'fadd' | 'fsub' | 'fmul' | 'fdiv',
+  type: 'f32' | 'f64',
+): void {
   const wide = type === 'f64';
-  const compute = { fadd: (a: number, b: number) => a + b, fsub: (a: number, b: number) => a - b, fmul: (a: number, b: number) => a * b, fdiv: (a: number, b: number) => a / b }[name];
+  const compute = {
+    fadd: (a: number, b: number) => a + b,
+    fsub: (a: number, b: number) => a - b,
+    fmul: (a: number, b: number) => a * b,
+    fdiv: (a: number, b: number) => a / b,
+  }[name];
   const minimum = wide ? 2 ** -1022 : 2 ** -126;
   const normal = (x: number): boolean => Number.isFinite(x) && Math.abs(x) >= minimum;
-  const values = [1.5, -2.25, 1e-30, 3e30, minimum, minimum * 1.5, minimum / 4, 0, -0, Infinity, NaN, 0.1, -1.5, wide ? 1e300 : 3e38];
+  const values = [
+    1.5,
+    -2.25,
+    1e-30,
+    3e30,
+    minimum,
+    minimum * 1.5,
+    minimum / 4,
+    0,
+    -0,
+    Infinity,
+    NaN,
+    0.1,
+    -1.5,
+    wide ? 1e300 : 3e38,
+  ];
   const put = (slot: number, x: number): void => {
     if (wide) machine.view.setFloat64(machine.cpuBase + slot, x, true);
     else machine.view.setFloat32(machine.cpuBase + slot, x, true);
@@ -537,7 +760,12 @@ function floatTest(machine: OpMachine, backend: OpBackend, name: 'fadd' | 'fsub'
         const inline = fast === 1n && normal(a) && normal(b) && normal(r) && Math.abs(r) > minimum;
         assert.deepEqual(machine.calls, inline ? [] : [`${name}_${type}`], `${x} ${y}`);
         const at = machine.cpuBase + XMM + 32;
-        if (inline) assert.equal(wide ? machine.view.getFloat64(at, true) : machine.view.getFloat32(at, true), r, `${x} ${y}`);
+        if (inline)
+          assert.equal(
+            wide ? machine.view.getFloat64(at, true) : machine.view.getFloat32(at, true),
+            r,
+            `${x} ${y}`,
+          );
         else assert.equal(BigInt(machine.view.getUint32(at, true)), SOFT_FLOAT_MARK);
       }
     }
@@ -559,7 +787,10 @@ function callTests(machine: OpMachine, backend: OpBackend): void {
       ir.imm(OP.add_i64_imm, RAX, RAX, 1);
       goNext(ir);
     });
-    assert.deepEqual([RAX, RBX, RCX, RDX, OUTPUT].map((s) => machine.get(s)), [11n, 42n, 10n, BigInt.asUintN(64, ~10n), 42n + 20n + 60n + 1000n]);
+    assert.deepEqual(
+      [RAX, RBX, RCX, RDX, OUTPUT].map((s) => machine.get(s)),
+      [11n, 42n, 10n, BigInt.asUintN(64, ~10n), 42n + 20n + 60n + 1000n],
+    );
   });
   test(`${backend.name}: a faulting call leaves the block`, () => {
     for (const argument of [0n, 1n]) {
@@ -591,7 +822,12 @@ function callTests(machine: OpMachine, backend: OpBackend): void {
 function terminatorTests(machine: OpMachine, backend: OpBackend): void {
   const other = 0x1_2345_6789n;
   test(`${backend.name}: br`, () => {
-    for (const [condition, expected] of [[1n, NEXT_RIP], [0n, other], [1n << 32n, other], [1n << 31n, NEXT_RIP]] as const) {
+    for (const [condition, expected] of [
+      [1n, NEXT_RIP],
+      [0n, other],
+      [1n << 32n, other],
+      [1n << 31n, NEXT_RIP],
+    ] as const) {
       machine.reset();
       machine.set(RCX, condition);
       backend.run((ir) => ir.br(RCX, lo(NEXT_RIP), hi(NEXT_RIP), lo(other), hi(other)));
@@ -606,7 +842,7 @@ function terminatorTests(machine: OpMachine, backend: OpBackend): void {
         ir.op(OP.mov, SLOT_RIP, RCX);
         ir.movi(RAX, 3);
         end(ir);
-        });
+      });
       assert.equal(hex(machine.get(SLOT_RIP)), hex(other));
       assert.equal(machine.get(RAX), 3n);
     }
@@ -624,9 +860,29 @@ export function testOperations(makeBackend: (environment: OpEnvironment) => OpBa
   callTests(machine, backend);
   terminatorTests(machine, backend);
   test(`${backend.name}: every operation has a case`, () => {
-    const others = new Set<string>(['movi', 'select', 'lea', 'vconst', 'vbitselect', 'vshuffle', 'fadd', 'fsub', 'fmul', 'fdiv', 'call', 'goto', 'br', 'goto_ind', 'exit']);
+    const others = new Set<string>([
+      'movi',
+      'select',
+      'lea',
+      'vconst',
+      'vbitselect',
+      'vshuffle',
+      'fadd',
+      'fsub',
+      'fmul',
+      'fdiv',
+      'call',
+      'goto',
+      'br',
+      'goto_ind',
+      'exit',
+    ]);
     for (const base of Object.keys(OPS) as BaseOp[]) {
-      const covered = base in INTEGER_REFERENCE || base in VECTOR_REFERENCE || base in SHIFT_REFERENCE || others.has(base) ||
+      const covered =
+        base in INTEGER_REFERENCE ||
+        base in VECTOR_REFERENCE ||
+        base in SHIFT_REFERENCE ||
+        others.has(base) ||
         /^(ld|st|get|put)/.test(base);
       assert.ok(covered, base);
     }

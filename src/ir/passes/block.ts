@@ -1,5 +1,5 @@
-import { opcodeAt } from '../fields.ts';
 import { OP_WORDS } from '../effects.ts';
+import { opcodeAt } from '../fields.ts';
 import type { HelperInfo } from '../helper-table.ts';
 
 /** Call effects as bits, by helper index. */
@@ -23,12 +23,19 @@ export class PassContext {
   count = 0;
   readonly dead = new Uint8Array(8192);
 
-  constructor(buffer: ArrayBufferLike, tempBase: number, localSlotLimit: number, helpers: readonly HelperInfo[]) {
+  constructor(
+    buffer: ArrayBufferLike,
+    tempBase: number,
+    localSlotLimit: number,
+    helpers: readonly HelperInfo[],
+  ) {
     this.words = new Int32Array(buffer);
     this.tempBase = tempBase;
     this.localSlotLimit = localSlotLimit;
-    this.helperBits = Uint8Array.from(helpers, (h) =>
-      h.args | (h.reads || h.writes || h.faults ? HELPER_SYNC : 0) | (h.pure ? HELPER_PURE : 0));
+    this.helperBits = Uint8Array.from(
+      helpers,
+      (h) => h.args | (h.reads || h.writes || h.faults ? HELPER_SYNC : 0) | (h.pure ? HELPER_PURE : 0),
+    );
   }
 
   /** Lists the operations of the block in bytes [start, end). */

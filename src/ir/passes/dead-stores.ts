@@ -1,4 +1,17 @@
-import { CALL, EFFECTS, FAULTS, OP_WORDS, PURE, READS_A, READS_B, READS_BYTES, READS_C, READS_D, TERMINATOR, WRITES_D } from '../effects.ts';
+import {
+  CALL,
+  EFFECTS,
+  FAULTS,
+  OP_WORDS,
+  PURE,
+  READS_A,
+  READS_B,
+  READS_BYTES,
+  READS_C,
+  READS_D,
+  TERMINATOR,
+  WRITES_D,
+} from '../effects.ts';
 import { fieldA, fieldB, fieldC, fieldD, fieldX, opcodeAt } from '../fields.ts';
 import { NO_SLOT } from '../ops.ts';
 import { HELPER_ARGS, HELPER_PURE, HELPER_SYNC, type PassContext } from './block.ts';
@@ -52,7 +65,14 @@ function markDead(cx: PassContext): boolean {
     }
     for (let bit = READS_A; bit <= READS_D; bit <<= 1) {
       if ((reads & bit) === 0) continue;
-      const slot = bit === READS_A ? fieldA(words, p) : bit === READS_B ? fieldB(words, p) : bit === READS_C ? fieldC(words, p) : d;
+      const slot =
+        bit === READS_A
+          ? fieldA(words, p)
+          : bit === READS_B
+            ? fieldB(words, p)
+            : bit === READS_C
+              ? fieldC(words, p)
+              : d;
       if (slot < localSlotLimit) liveState |= 1 << (slot >>> 3);
       else if (slot >= tempBase && slot - tempBase < 512) liveTemps |= 1 << ((slot - tempBase) >>> 4);
     }

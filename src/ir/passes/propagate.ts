@@ -1,9 +1,7 @@
-import {
-  CALL, EFFECTS, READS_A, READS_B, READS_C, READS_D, WRITES_BYTES, WRITES_D,
-} from '../effects.ts';
+import { CALL, EFFECTS, READS_A, READS_B, READS_C, READS_D, WRITES_BYTES, WRITES_D } from '../effects.ts';
 import { fieldA, fieldB, fieldC, fieldD, fieldX, opcodeAt, word2, word3 } from '../fields.ts';
 import { OP, OP_INFO } from '../ops.ts';
-import { HELPER_ARGS, HELPER_SYNC, TRACKED, TRACKED_STATE, type PassContext } from './block.ts';
+import { HELPER_ARGS, HELPER_SYNC, type PassContext, TRACKED, TRACKED_STATE } from './block.ts';
 
 /**
  * Copy propagation: an operand that is known to hold a copy of another slot is read from there, so that the copy may become dead.
@@ -81,7 +79,9 @@ const IMM_FORM: Uint16Array = Uint16Array.from(OP_INFO, (info) => {
   const imm = OP_INFO.find((o) => o.base === info.base && o.type === info.type && o.isImm);
   return imm === undefined || info.isImm ? 0 : imm.opcode;
 });
-const COMMUTES = new Uint8Array(OP_INFO.map((i) => (['add', 'mul', 'and', 'or', 'xor', 'eq', 'ne'].includes(i.base) ? 1 : 0)));
+const COMMUTES = new Uint8Array(
+  OP_INFO.map((i) => (['add', 'mul', 'and', 'or', 'xor', 'eq', 'ne'].includes(i.base) ? 1 : 0)),
+);
 
 const KNOWN = new Uint8Array(TRACKED);
 const LOW = new Int32Array(TRACKED);
@@ -140,7 +140,8 @@ function constantOperand(cx: PassContext, p: number, opcode: number): number {
 function track(cx: PassContext, p: number, opcode: number): void {
   const { words } = cx;
   const effects = EFFECTS[opcode]!;
-  if ((effects & CALL) !== 0 && (cx.helperBits[fieldX(words, p)]! & HELPER_SYNC) !== 0) KNOWN.fill(0, 0, TRACKED_STATE);
+  if ((effects & CALL) !== 0 && (cx.helperBits[fieldX(words, p)]! & HELPER_SYNC) !== 0)
+    KNOWN.fill(0, 0, TRACKED_STATE);
   if ((effects & (WRITES_D | WRITES_BYTES | CALL)) === 0) return;
   const n = cx.tracked(fieldD(words, p));
   if (n < 0) return;

@@ -1,13 +1,21 @@
 import type { HelperInfo } from '../../../ir/helper-table.ts';
 import type { OpInfo } from '../../../ir/ops.ts';
-import { SCRATCH } from '../../../runtime/x86/layout.ts';
 import { SLOT_FAULT, SLOT_RESTORE, SLOT_RIP, TB_RIP } from '../../../runtime/tcg/layout.ts';
-import type { LoweringContext } from '../lowering-context.ts';
+import { SCRATCH } from '../../../runtime/x86/layout.ts';
 import { lowerHelperCall, TYPE_OF } from '../lowering.ts';
+import type { LoweringContext } from '../lowering-context.ts';
 import type { WasmCode } from '../wasm/code.ts';
 import * as W from '../wasm/opcodes.ts';
 import {
-  FIELD_A, FIELD_B, FIELD_C, FIELD_D, FIELD_IMM, FIELD_RESTORE, FIELD_X, loadOf, storeOf,
+  FIELD_A,
+  FIELD_B,
+  FIELD_C,
+  FIELD_D,
+  FIELD_IMM,
+  FIELD_RESTORE,
+  FIELD_X,
+  loadOf,
+  storeOf,
 } from './operands.ts';
 
 /** Wasm function indexes that handlers call. */

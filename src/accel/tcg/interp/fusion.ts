@@ -39,7 +39,10 @@ function makeFusion(names: readonly OpName[], index: number): Fusion {
 export const FUSIONS: readonly Fusion[] = FUSED_SEQUENCES.map(makeFusion);
 
 /** The plain opcode behind every opcode that may appear in IR. */
-export const UNFUSED: Uint16Array = Uint16Array.from([...OP_INFO.map((i) => i.opcode), ...FUSIONS.map((f) => f.ops[0]!)]);
+export const UNFUSED: Uint16Array = Uint16Array.from([
+  ...OP_INFO.map((i) => i.opcode),
+  ...FUSIONS.map((f) => f.ops[0]!),
+]);
 
 // ---- the matcher: a trie over plain opcodes
 

@@ -1,15 +1,34 @@
 import type { HelperInfo } from '../../../ir/helper-table.ts';
 import { OP_INFO, type OpInfo } from '../../../ir/ops.ts';
 import {
-  EXIT_FAULT, EXIT_HOT, EXIT_REQUESTED, EXIT_TRANSLATE, JC_BASE, JC_BITS, JC_ENTRIES, JC_ENTRY_SHIFT, JC_FUNC, JC_IR, JC_KEY,
-  JC_RIP, JC_TB, SLOT_EXIT_ARG, SLOT_EXIT_REASON, SLOT_EXIT_REQUEST, SLOT_FAULT, SLOT_KEY, SLOT_RIP, TB_FUNC, TB_HOT,
+  EXIT_FAULT,
+  EXIT_HOT,
+  EXIT_REQUESTED,
+  EXIT_TRANSLATE,
+  JC_BASE,
+  JC_BITS,
+  JC_ENTRIES,
+  JC_ENTRY_SHIFT,
+  JC_FUNC,
+  JC_IR,
+  JC_KEY,
+  JC_RIP,
+  JC_TB,
+  SLOT_EXIT_ARG,
+  SLOT_EXIT_REASON,
+  SLOT_EXIT_REQUEST,
+  SLOT_FAULT,
+  SLOT_KEY,
+  SLOT_RIP,
+  TB_FUNC,
+  TB_HOT,
 } from '../../../runtime/tcg/layout.ts';
 import { LOWERING_OF } from '../lowering.ts';
 import { WasmCode } from '../wasm/code.ts';
 import { EXTERNAL_FUNCTION, WasmModule } from '../wasm/module.ts';
 import * as W from '../wasm/opcodes.ts';
-import { FUSIONS, type Fusion } from './fusion.ts';
 import { InterpContext, type InterpFlow, type InterpFunctions } from './context.ts';
+import { FUSIONS, type Fusion } from './fusion.ts';
 import { FIELD_ELSE, FIELD_IMM, FIELD_X } from './operands.ts';
 
 /**
@@ -86,11 +105,18 @@ class Generator {
     const store128 = runtime('st128_slow', [W.I64, W.I32, W.I32], []);
     this.tbFind = runtime('tb_find', [], [W.I32]);
     for (const h of this.helpers) {
-      this.helperFunctions[h.index] = runtime(h.name, Array<number>(h.args).fill(W.I64), h.result ? [W.I64] : []);
+      this.helperFunctions[h.index] = runtime(
+        h.name,
+        Array<number>(h.args).fill(W.I64),
+        h.result ? [W.I64] : [],
+      );
     }
     const byName = new Map(this.helpers.map((h) => [h.name, h]));
     this.functions = {
-      slowLoad, slowStore, load128, store128,
+      slowLoad,
+      slowStore,
+      load128,
+      store128,
       helper: (h) => this.helperFunctions[h.index]!,
       softFloat: (name) => byName.get(name),
     };
@@ -106,7 +132,10 @@ class Generator {
    * the whole switch. A handler never falls through.
    */
   private dispatch(
-    caseCount: number, targets: readonly number[], select: () => void, handler: (index: number, depth: number) => void,
+    caseCount: number,
+    targets: readonly number[],
+    select: () => void,
+    handler: (index: number, depth: number) => void,
   ): void {
     const { code } = this;
     for (let i = 0; i <= caseCount; i++) code.op1(W.BLOCK, W.VOID);
@@ -341,7 +370,11 @@ class Generator {
         code.i32(0);
         code.op(W.RETURN);
       },
-      call: unexpected, goto: unexpected, branch: unexpected, gotoIndirect: unexpected, exitBlock: unexpected,
+      call: unexpected,
+      goto: unexpected,
+      branch: unexpected,
+      gotoIndirect: unexpected,
+      exitBlock: unexpected,
     };
   }
 

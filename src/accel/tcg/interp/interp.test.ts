@@ -3,13 +3,25 @@ import { test } from 'node:test';
 import { IrBuilder } from '../../../ir/builder.ts';
 import { OP, OP_INFO } from '../../../ir/ops.ts';
 import {
-  JC_BASE, JC_BITS, JC_ENTRIES, JC_ENTRY_SIZE, JC_FUNC, JC_IR, JC_KEY, JC_RIP, JC_TB, SLOT_KEY, TB_ARENA, TB_DESCRIPTOR_SIZE,
-  TB_HOT, TB_RIP,
+  JC_BASE,
+  JC_BITS,
+  JC_ENTRIES,
+  JC_ENTRY_SIZE,
+  JC_FUNC,
+  JC_IR,
+  JC_KEY,
+  JC_RIP,
+  JC_TB,
+  SLOT_KEY,
+  TB_ARENA,
+  TB_DESCRIPTOR_SIZE,
+  TB_HOT,
+  TB_RIP,
 } from '../../../runtime/tcg/layout.ts';
 import { RAX, RBX, RCX, RDX, RSI, TEMP_BASE, TEMP_LIMIT } from '../../../runtime/x86/layout.ts';
-import { BLOCK_RIP, OpMachine, testOperations, type OpBackend, type OpEnvironment } from '../op.cases.ts';
+import { BLOCK_RIP, type OpBackend, type OpEnvironment, OpMachine, testOperations } from '../op.cases.ts';
 import { webAssembly } from '../webassembly.ts';
-import { fuseBlock, FUSIONS, UNFUSED } from './fusion.ts';
+import { FUSIONS, fuseBlock, UNFUSED } from './fusion.ts';
 import { generateInterpreter } from './generate.ts';
 
 function makeInterpreter(environment: OpEnvironment, fuse: boolean): OpBackend {
@@ -56,13 +68,20 @@ function emitAny(ir: IrBuilder, opcode: number, pick: () => number, condition: n
   const info = OP_INFO[opcode]!;
   const forwarded = condition >= 0;
   switch (info.format) {
-    case 'dab': return ir.op(opcode, pick(), pick(), pick());
-    case 'dai': return ir.imm(opcode, pick(), info.args === 0 ? 0 : pick(), pick() - 7);
-    case 'dabc': return ir.op4(opcode, pick(), pick(), pick(), pick(), 2, 12);
-    case 'mem': return ir.mem(opcode, pick(), RSI, 0, pick());
-    case 'goto': return ir.goto(0x7000, 1);
-    case 'br': return ir.br(forwarded ? condition : pick(), 0x7000, 1, 0x8000, 2);
-    default: throw new Error(`${info.name} in a fused sequence`);
+    case 'dab':
+      return ir.op(opcode, pick(), pick(), pick());
+    case 'dai':
+      return ir.imm(opcode, pick(), info.args === 0 ? 0 : pick(), pick() - 7);
+    case 'dabc':
+      return ir.op4(opcode, pick(), pick(), pick(), pick(), 2, 12);
+    case 'mem':
+      return ir.mem(opcode, pick(), RSI, 0, pick());
+    case 'goto':
+      return ir.goto(0x7000, 1);
+    case 'br':
+      return ir.br(forwarded ? condition : pick(), 0x7000, 1, 0x8000, 2);
+    default:
+      throw new Error(`${info.name} in a fused sequence`);
   }
 }
 

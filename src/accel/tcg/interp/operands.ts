@@ -16,20 +16,29 @@ export const FIELD_ELSE = 16;
 /** Load instruction for a whole operand of a type. */
 export function loadOf(type: W.ValueType): number {
   switch (type) {
-    case W.I32: return W.I32_LOAD;
-    case W.I64: return W.I64_LOAD;
-    case W.F32: return W.F32_LOAD;
-    case W.F64: return W.F64_LOAD;
-    default: return W.V128_LOAD;
+    case W.I32:
+      return W.I32_LOAD;
+    case W.I64:
+      return W.I64_LOAD;
+    case W.F32:
+      return W.F32_LOAD;
+    case W.F64:
+      return W.F64_LOAD;
+    default:
+      return W.V128_LOAD;
   }
 }
 
 /** Store instruction for a whole result of a type (integer results always store 8 bytes). */
 export function storeOf(type: W.ValueType): number {
   switch (type) {
-    case W.F32: return W.F32_STORE;
-    case W.F64: return W.F64_STORE;
-    case W.V128: return W.V128_STORE;
-    default: return W.I64_STORE;
+    case W.F32:
+      return W.F32_STORE;
+    case W.F64:
+      return W.F64_STORE;
+    case W.V128:
+      return W.V128_STORE;
+    default:
+      return W.I64_STORE;
   }
 }

@@ -1,5 +1,13 @@
 import {
-  F32_CONST, F64_CONST, I32_CONST, I64_CONST, LOCAL_GET, LOCAL_SET, LOCAL_TEE, V128_CONST, type ValueType,
+  F32_CONST,
+  F64_CONST,
+  I32_CONST,
+  I64_CONST,
+  LOCAL_GET,
+  LOCAL_SET,
+  LOCAL_TEE,
+  V128_CONST,
+  type ValueType,
 } from './opcodes.ts';
 
 /**

@@ -4,7 +4,23 @@
  * What follows an opcode: '' nothing; B block type; L label depth; T br_table; F function; I type and table; X local or global;
  * M alignment and offset; i l f d constants; v 16 bytes; b one byte; c g memory indexes of memory.copy / memory.fill.
  */
-export type Immediates = '' | 'B' | 'L' | 'T' | 'F' | 'I' | 'X' | 'M' | 'i' | 'l' | 'f' | 'd' | 'v' | 'b' | 'c' | 'g';
+export type Immediates =
+  | ''
+  | 'B'
+  | 'L'
+  | 'T'
+  | 'F'
+  | 'I'
+  | 'X'
+  | 'M'
+  | 'i'
+  | 'l'
+  | 'f'
+  | 'd'
+  | 'v'
+  | 'b'
+  | 'c'
+  | 'g';
 
 /** `prefix << 8 | opcode` → text name and immediates. */
 export const INSTRUCTIONS: ReadonlyMap<number, readonly [name: string, immediates: Immediates]> = new Map([

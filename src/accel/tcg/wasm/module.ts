@@ -225,7 +225,8 @@ export class WasmModule {
 
   /** The finished module: a view of a buffer that the next `build` overwrites. */
   build(): Uint8Array {
-    if (this.bodyCount !== this.functionCount) throw new Error('wasm module: a declared function has no body');
+    if (this.bodyCount !== this.functionCount)
+      throw new Error('wasm module: a declared function has no body');
     const out = this.out;
     out.length = 0;
     for (const b of HEADER) out.byte(b);

@@ -7,7 +7,13 @@ export interface TextNames {
   localName?(index: number): string | undefined;
 }
 
-const TYPE_NAMES: Readonly<Record<number, string>> = { 0x7f: 'i32', 0x7e: 'i64', 0x7d: 'f32', 0x7c: 'f64', 0x7b: 'v128' };
+const TYPE_NAMES: Readonly<Record<number, string>> = {
+  127: 'i32',
+  126: 'i64',
+  125: 'f32',
+  124: 'f64',
+  123: 'v128',
+};
 
 /** Prints instructions from binary function bodies, one a line, indented by nesting: for goldens and `-d out_asm`. */
 class Printer {
@@ -75,21 +81,37 @@ class Printer {
 
   private immediates(kind: string): string {
     switch (kind) {
-      case 'B': return this.blockType();
-      case 'L': return ` ${this.u32()}`;
-      case 'T': return this.branchTable();
-      case 'F': return ` ${this.named(this.u32(), 'function')}`;
-      case 'X': return ` ${this.named(this.u32(), 'local')}`;
-      case 'I': return ` (type ${this.u32()}) table ${this.u32()}`;
-      case 'M': return this.memArg();
-      case 'i': case 'l': return ` ${this.signed()}`;
-      case 'f': return this.float(4);
-      case 'd': return this.float(8);
-      case 'v': return this.bytesOf(16);
-      case 'b': return this.bytesOf(1);
-      case 'c': return this.bytesOf(2);
-      case 'g': return this.bytesOf(1);
-      default: return '';
+      case 'B':
+        return this.blockType();
+      case 'L':
+        return ` ${this.u32()}`;
+      case 'T':
+        return this.branchTable();
+      case 'F':
+        return ` ${this.named(this.u32(), 'function')}`;
+      case 'X':
+        return ` ${this.named(this.u32(), 'local')}`;
+      case 'I':
+        return ` (type ${this.u32()}) table ${this.u32()}`;
+      case 'M':
+        return this.memArg();
+      case 'i':
+      case 'l':
+        return ` ${this.signed()}`;
+      case 'f':
+        return this.float(4);
+      case 'd':
+        return this.float(8);
+      case 'v':
+        return this.bytesOf(16);
+      case 'b':
+        return this.bytesOf(1);
+      case 'c':
+        return this.bytesOf(2);
+      case 'g':
+        return this.bytesOf(1);
+      default:
+        return '';
     }
   }
 
