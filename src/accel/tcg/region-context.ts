@@ -272,7 +272,7 @@ export class RegionContext implements LoweringContext {
     if ((flags & READS_A) !== 0) see(w[at + 1]! & 0xffff);
     if ((flags & READS_B) !== 0) see(w[at + 1]! >>> 16);
     if ((flags & READS_C) !== 0) see(w[at + 2]! & 0xffff);
-    if (!ok || height > MAX_NESTING || this.readsTwice(at, flags)) return false;
+    if (!ok || height > MAX_NESTING || this.readsOwn(at, flags, cell)) return false;
     this.setCell(cell, PENDING, W.I64, index, 0);
     this.cellMask[cell] = mask;
     this.cellHeight[cell] = height;
@@ -280,14 +280,16 @@ export class RegionContext implements LoweringContext {
     return true;
   }
 
-  /** A temporary that holds its own operand cannot be put off. */
-  private readsTwice(at: number, flags: number): boolean {
-    const d = this.flow.cellOf(this.words[at]! >>> 16);
+  /** An expression whose operands are read from the temporary that it is to go to cannot be put off. */
+  private readsOwn(at: number, flags: number, cell: number): boolean {
     let own = false;
     this.eachOperandCell(at, flags, (c) => {
-      if (c === d) own = true;
+      if (c === cell) own = true;
     });
-    return own;
+    if (own) return true;
+    this.markConsumed(at, flags);
+    for (const p of this.consumed) if (this.mentions(p, cell)) return true;
+    return false;
   }
 
   /** Computes a pending expression into a local now. */

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { IrBuilder } from '../../ir/builder.ts';
-import { OP } from '../../ir/ops.ts';
+import { OP, OP_INFO } from '../../ir/ops.ts';
 import {
   EXIT_REQUESTED, JC_BASE, JC_BITS, JC_ENTRIES, JC_ENTRY_SIZE, JC_FUNC, JC_IR, JC_KEY, JC_RIP, JC_TB, SLOT_EXIT_REQUEST, SLOT_FAULT, SLOT_KEY,
   SLOT_RESTORE, SLOT_RIP, TB_ARENA, TB_DESCRIPTOR_SIZE, TB_HOT, TB_IR, TB_KEY, TB_RIP, TB_SIZE,
 } from '../../runtime/tcg/layout.ts';
 import {
-  LOCAL_SLOT_LIMIT, RAX, RBX, RCX, RDX, RSI, TEMP_BASE, TEMP_LIMIT,
+  LOCAL_SLOT_LIMIT, MSR_STORE, RAX, RBX, RCX, RDX, RSI, TEMP_BASE, TEMP_LIMIT,
 } from '../../runtime/x86/layout.ts';
 import { generateInterpreter } from './interp/generate.ts';
 import { BLOCK_RIP, OpMachine, testOperations, type OpEnvironment } from './op.cases.ts';
@@ -227,4 +227,123 @@ test('a fault stores what is dirty, RIP and the restore word', () => {
   assert.deepEqual([m.get(RAX), m.get(RCX), m.get(RSI)], [4n, 96n, 0x7fff_1234_0000n]);
   assert.equal(m.get(SLOT_RIP), BLOCK_RIP + 0x15n);
   assert.equal(m.get(SLOT_RESTORE), 0x70005n);
+});
+
+// ---- random programs: the interpreter is the oracle
+
+/** Small linear congruential generator: the same programs on every run. */
+class Random {
+  private x: number;
+
+  constructor(seed: number) {
+    this.x = seed;
+  }
+
+  below(n: number): number {
+    this.x = (Math.imul(this.x, 1664525) + 1013904223) >>> 0;
+    return Math.floor((this.x / 0x1_0000_0000) * n);
+  }
+
+  pick<T>(items: readonly T[]): T {
+    return items[this.below(items.length)]!;
+  }
+}
+
+const SLOTS = [RAX, RBX, RDX, 0x40, 0x48, 0x80, 0x88, 0x98];
+const MEMORY_SLOTS = [MSR_STORE, MSR_STORE + 8];
+const MAPPED = 0xffff_8880_1234_5000n;
+const PURE_OPS = OP_INFO.filter((i) => i.effect === undefined && ['dab', 'dai', 'dabc'].includes(i.format) &&
+  (i.type === 'i32' || i.type === 'i64' || /^(mov|movi|select|ext|dep)/.test(i.base)));
+const LOADS = [OP.ld8u, OP.ld8s, OP.ld16u, OP.ld16s, OP.ld32u, OP.ld32s, OP.ld64];
+const STORES = [OP.st8, OP.st16, OP.st32, OP.st64];
+
+/** Appends random operations; `temps` are the temporaries that have a value. */
+function emitRandom(ir: IrBuilder, r: Random, m: OpMachine, temps: number[]): void {
+  const source = (): number => (temps.length > 0 && r.below(2) === 0 ? r.pick(temps) : r.below(8) === 0 ? r.pick(MEMORY_SLOTS) : r.pick(SLOTS));
+  const target = (): number => {
+    if (r.below(3) === 0) return r.below(6) === 0 ? r.pick(MEMORY_SLOTS) : r.pick(SLOTS);
+    if (temps.length > 0 && r.below(4) === 0) return r.pick(temps);
+    return ir.temp();
+  };
+  const write = (emit: (d: number) => void): void => {
+    const d = target();
+    emit(d);
+    if (d >= TEMP_BASE && !temps.includes(d)) temps.push(d);
+  };
+  ir.restore = r.below(16);
+  switch (r.below(12)) {
+    case 0:
+      return write((d) => ir.mem(r.pick(LOADS), d, RSI, 0, r.below(200)));
+    case 1:
+      return ir.mem(r.pick(STORES), source(), RSI, 0, r.below(200));
+    case 2: {
+      const name = r.pick(['t_args3', 't_write', 't_args0', 't_needs_rip']);
+      const helper = m.helpers.find((h) => h.name === name)!;
+      const args = [source(), source(), source()].slice(0, helper.args);
+      if (helper.result) return write((d) => ir.call(helper.index, d, ...args));
+      return ir.call(helper.index, undefined, ...args);
+    }
+    default: {
+      const info = r.pick(PURE_OPS);
+      const [a, b, c] = [source(), source(), source()];
+      return write((d) => {
+        if (info.format === 'dai') ir.imm64(info.opcode, d, a, r.below(2) === 0 ? r.below(64) : r.below(0xffffffff) | 0, r.pick([0, -1, 0x1234]));
+        else if (info.format === 'dabc') ir.op4(info.opcode, d, a, b, c, r.below(4), r.below(1000) - 500);
+        else ir.op(info.opcode, d, a, b);
+      });
+    }
+  }
+}
+
+/** Random blocks that jump among each other until RCX is used up, some of them on another page. */
+function randomProgram(h: Harness, m: OpMachine, seed: number): void {
+  const r = new Random(seed);
+  const count = 1 + r.below(6);
+  const at = (n: number): bigint => BLOCK_RIP + BigInt(n * 32) + (n % 3 === 2 ? 0x1000n : 0n);
+  for (let n = 0; n < count; n++) {
+    h.block(at(2 * n), (ir) => {
+      const temps: number[] = [];
+      ir.imm(OP.sub_i64_imm, RCX, RCX, 1);
+      for (let i = r.below(14); i > 0; i--) emitRandom(ir, r, m, temps);
+      const t = ir.temp();
+      ir.imm(OP.ne_i64_imm, t, RCX, 0);
+      ir.br(t, lo(at(2 * n + 1)), hi(at(2 * n + 1)), lo(END), hi(END));
+    });
+    h.block(at(2 * n + 1), (ir) => {
+      const [x, y] = [at(2 * r.below(count)), at(2 * r.below(count))];
+      const t = ir.temp();
+      ir.op(r.pick([OP.ltu_i64, OP.lts_i32, OP.eq_i32, OP.leu_i32]), t, r.pick(SLOTS), r.pick(SLOTS));
+      ir.br(t, lo(x), hi(x), lo(y), hi(y));
+    });
+  }
+}
+
+test('random programs do the same in the interpreter and compiled', () => {
+  const { m, h } = machine();
+  const start = (seed: number): void => {
+    const r = new Random(seed * 7 + 1);
+    m.reset();
+    m.set(SLOT_KEY, KEY_64BIT);
+    for (const slot of [...SLOTS, ...MEMORY_SLOTS]) m.set(slot, BigInt(r.below(0x1_0000_0000)) * BigInt(r.pick([0, 1, 0x1_0000_0001])));
+    for (let i = 0; i < 256; i += 8) m.view.setBigUint64(0x800_0000 + i, BigInt(r.below(0x1_0000_0000)) * 0x1_0001n, true);
+    m.map(0, true, true);
+    m.set(RSI, MAPPED);
+    m.set(RCX, 50n);
+  };
+  const result = (): string => JSON.stringify([
+    ...[...SLOTS, ...MEMORY_SLOTS, RCX, SLOT_RIP].map((s) => m.get(s).toString(16)),
+    ...Array.from({ length: 32 }, (_, i) => m.view.getBigUint64(0x800_0000 + i * 8, true).toString(16)),
+  ]);
+  for (let seed = 1; seed <= 400; seed++) {
+    h.reset();
+    start(seed);
+    randomProgram(h, m, seed);
+    h.enter();
+    const expected = result();
+    start(seed);
+    h.compile(BLOCK_RIP);
+    h.enter();
+    assert.equal(result(), expected, `program ${seed}`);
+    for (const rip of h.blocks.keys()) h.jumpCache(rip, 0, 0);
+  }
 });
