@@ -266,13 +266,3 @@ export function fpu_fxrstor(base: i64, wide64: i64): void {
   }
   for (let i = 0; i < xmmCount * 2; i++) store<i64>(CPU + XMM + (i << 3), read(base, 160 + i * 8, 8));
 }
-
-/** Power-on state of x87 and SSE (SDM Vol. 3A table 9-1). */
-export function fpu_reset(): void {
-  fpu_init();
-  for (let i = 0; i < 128; i += 8) store<u64>(CPU + FPR + i, 0);
-  set(FPU_CW, 0x40);
-  set(FPU_TAGS, 0);
-  for (let i = 0; i < 256; i += 8) store<u64>(CPU + XMM + i, 0);
-  setMxcsr(0x1f80);
-}

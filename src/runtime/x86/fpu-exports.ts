@@ -1,4 +1,4 @@
-// Helpers of src/target/x86/helpers-fpu.ts, and the reset of the floating-point state.
+// Helpers of src/target/x86/helpers-fpu.ts.
 
 export {
   fpu_arith_mem, fpu_arith_st0, fpu_arith_sti, fpu_com, fpu_com_mem, fpu_comi, fpu_prem, fpu_rndint, fpu_scale, fpu_sign,
@@ -12,7 +12,7 @@ export {
   fpu_2xm1, fpu_cos, fpu_patan, fpu_ptan, fpu_sin, fpu_sincos, fpu_yl2x, fpu_yl2xp1,
 } from './fpu-trans';
 export {
-  fpu_clex, fpu_fxrstor, fpu_fxsave, fpu_init, fpu_ldcw, fpu_ldenv, fpu_reset, fpu_rstor, fpu_save, fpu_stenv, fpu_stsw,
+  fpu_clex, fpu_fxrstor, fpu_fxsave, fpu_init, fpu_ldcw, fpu_ldenv, fpu_rstor, fpu_save, fpu_stenv, fpu_stsw,
   fpu_tag_word, fpu_wait,
 } from './fpu-env';
 export { mmx_emms, mmx_enter, sse_maskmov } from './mmx';
