@@ -30,6 +30,7 @@ export const PORT_I8042_DATA = 0x60;
 export const PORT_SYSTEM_CONTROL_B = 0x61;
 export const PORT_I8042_COMMAND = 0x64;
 export const PORT_RTC = 0x70;
+export const PORT_POST = 0x80;
 export const PORT_SYSTEM_CONTROL_A = 0x92;
 export const PORT_PIC_SLAVE = 0xa0;
 export const PORT_SMI_COMMAND = 0xb2;

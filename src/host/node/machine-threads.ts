@@ -1,0 +1,62 @@
+/** The machine thread and the ticker as `worker_threads`. */
+import { Worker } from 'node:worker_threads';
+import type { MachineThreads } from '../../system/machine-client.ts';
+import type { KickWord, MachineMessage, MachineStart } from '../../system/protocol.ts';
+import { TickerChannel } from '../../system/ticker.ts';
+import type { MachineWorkerData } from './machine-worker.ts';
+import { clockEpoch } from './monotonic-clock.ts';
+import type { TickerData } from './ticker-worker.ts';
+
+export class NodeMachineThreads implements MachineThreads {
+  onMessage: ((message: MachineMessage) => void) | undefined;
+  onError: ((error: Error) => void) | undefined;
+
+  readonly #epoch = clockEpoch();
+  readonly #machine: Worker;
+  #ticker: Worker | undefined;
+  #tickerWords: Int32Array | undefined;
+  #terminated = false;
+
+  /** Starts the machine thread at once: its modules load while the caller reads files. */
+  constructor(logFd: number) {
+    const workerData: MachineWorkerData = { epoch: this.#epoch, logFd };
+    this.#machine = this.#spawn('./machine-worker.js', workerData);
+    this.#machine.on('message', (message: MachineMessage) => this.onMessage?.(message));
+  }
+
+  start(message: MachineStart): void {
+    this.#machine.postMessage(message);
+  }
+
+  startTicker(words: Int32Array, kick: KickWord): void {
+    if (this.#terminated) return;
+    this.#tickerWords = words;
+    const workerData: TickerData = { words, kick, epoch: this.#epoch };
+    this.#ticker = this.#spawn('./ticker-worker.js', workerData);
+    this.#ticker.unref();
+  }
+
+  async terminate(): Promise<void> {
+    this.#terminated = true;
+    if (this.#tickerWords !== undefined) new TickerChannel(this.#tickerWords).stop();
+    await Promise.all([this.#machine.terminate(), this.#ticker?.terminate()]);
+  }
+
+  setReferenced(referenced: boolean): void {
+    if (referenced) this.#machine.ref();
+    else this.#machine.unref();
+  }
+
+  #spawn(file: string, workerData: unknown): Worker {
+    const worker = new Worker(new URL(file, import.meta.url), {
+      workerData,
+      stdin: false,
+      // Recursion over guest code is bounded; the heap holds no guest memory.
+      resourceLimits: { stackSizeMb: 4 },
+    });
+    worker.on('error', (error) => {
+      if (!this.#terminated) this.onError?.(error);
+    });
+    return worker;
+  }
+}

@@ -1,0 +1,44 @@
+/** Entry of the machine thread: reads the runtime while its other modules load, then waits for the one message that starts it. */
+import { readFileSync, writeSync } from 'node:fs';
+import { parentPort, workerData } from 'node:worker_threads';
+import type { MachineMessage, MachineStart } from '../../system/protocol.ts';
+import { runMachineThread } from '../../system/machine-thread.ts';
+import { monotonicClock } from './monotonic-clock.ts';
+
+export interface MachineWorkerData {
+  readonly epoch: bigint;
+  /** File descriptor of `-D`; -1: log text goes to the main thread. */
+  readonly logFd: number;
+}
+
+const { epoch, logFd } = workerData as MachineWorkerData;
+const port = parentPort!;
+
+function readRuntime(name: string): Uint8Array {
+  return readFileSync(new URL(`../../runtime/${name}.wasm`, import.meta.url));
+}
+
+function writeAll(fd: number, text: string): void {
+  const bytes = Buffer.from(text);
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(fd, bytes, at);
+    } catch (error) {
+      // A full pipe on standard error: wait a little rather than lose the log.
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+}
+
+const post = (message: MachineMessage): void => port.postMessage(message);
+
+port.once('message', (start: MachineStart) => {
+  runMachineThread(start, {
+    post,
+    clock: monotonicClock(epoch),
+    utcNowMs: () => Date.now(),
+    readRuntime,
+    writeLog: logFd >= 0 ? (text) => writeAll(logFd, text) : (text) => post({ kind: 'log', text }),
+  });
+});

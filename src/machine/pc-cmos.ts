@@ -1,0 +1,35 @@
+/** What firmware leaves in the CMOS RAM of a PC: memory sizes, equipment, boot order. */
+
+/** The RTC as the board sees it. */
+export interface CmosRam {
+  poke(index: number, value: number): void;
+}
+
+const KIB = 1024;
+const EQUIPMENT = 0x14;
+const BASE_MEMORY = 0x15;
+const EXTENDED_MEMORY = 0x17;
+const EXTENDED_MEMORY_COPY = 0x30;
+const MEMORY_ABOVE_16M = 0x34;
+const MEMORY_ABOVE_4G = 0x5b;
+const BOOT_ORDER = 0x3d;
+const CPU_COUNT = 0x5f;
+
+export function fillCmos(cmos: CmosRam, lowRamEnd: number, highRamBytes: number): void {
+  const word = (index: number, value: number): void => {
+    cmos.poke(index, value & 0xff);
+    cmos.poke(index + 1, (value >>> 8) & 0xff);
+  };
+  const limited = (value: number): number => Math.max(0, Math.min(65535, Math.floor(value)));
+  word(BASE_MEMORY, 640);
+  const extendedKiB = limited((lowRamEnd - 2 ** 20) / KIB);
+  word(EXTENDED_MEMORY, extendedKiB);
+  word(EXTENDED_MEMORY_COPY, extendedKiB);
+  word(MEMORY_ABOVE_16M, limited((lowRamEnd - 16 * 2 ** 20) / (64 * KIB)));
+  const above4G = Math.floor(highRamBytes / (64 * KIB));
+  word(MEMORY_ABOVE_4G, above4G & 0xffff);
+  cmos.poke(MEMORY_ABOVE_4G + 2, (above4G >>> 16) & 0xff);
+  cmos.poke(EQUIPMENT, 0x06); // coprocessor, PS/2 mouse
+  cmos.poke(BOOT_ORDER, 0x02); // first hard disk
+  cmos.poke(CPU_COUNT, 0); // processors beyond the first
+}

@@ -1,0 +1,315 @@
+/** The board `pc`: i440FX, PIIX3 and the devices of a PC, wired and mapped. */
+import type { AddressSpace } from '../core/address-space.ts';
+import type { CharBackend } from '../core/char-backend.ts';
+import type { WallClock } from '../core/clock.ts';
+import type { CpuIrqSink, TscSource } from '../core/cpu-ports.ts';
+import type { Device } from '../core/device.ts';
+import { IrqLine } from '../core/irq.ts';
+import { type AccessSize, type MmioDevice, type MmioOptions, MemoryRegion } from '../core/memory-region.ts';
+import type { PowerControl } from '../core/reset.ts';
+import type { TimerService } from '../core/timer.ts';
+import { ACPI_PM_MMIO, ACPI_PM_SIZE, AcpiPm, GPE0_SIZE } from '../hw/acpi/acpi-pm.ts';
+import { ApmPorts, ResetControl, createPiix4Pm, programPiix4Pm } from '../hw/acpi/piix4-pm.ts';
+import { SERIAL_MMIO, SERIAL_PORTS as SERIAL_REGISTERS, Serial } from '../hw/char/serial.ts';
+import { I8042 } from '../hw/input/i8042.ts';
+import { ApicBus } from '../hw/intc/apic-bus.ts';
+import { LOCAL_APIC_MMIO, LocalApic } from '../hw/intc/apic.ts';
+import { I8259Pair, I8259_MMIO, I8259_PORTS } from '../hw/intc/i8259.ts';
+import { IOAPIC_MMIO, IoApic } from '../hw/intc/ioapic.ts';
+import { DebugExit } from '../hw/misc/debug-exit.ts';
+import { DEBUGCON_MMIO, DebugCon } from '../hw/misc/debugcon.ts';
+import { Port61 } from '../hw/misc/port61.ts';
+import { Port92 } from '../hw/misc/port92.ts';
+import { PostPort } from '../hw/misc/post-port.ts';
+import { PciBus } from '../hw/pci/pci-bus.ts';
+import type { PciFunction } from '../hw/pci/pci-device.ts';
+import { PCI_ADDRESS_MMIO, PciConfigPorts, Piix3, createI440fx } from '../hw/pci/pci-host.ts';
+import { Mc146818, RTC_MMIO, RTC_PORTS } from '../hw/rtc/mc146818.ts';
+import { HPET_MMIO, Hpet } from '../hw/timer/hpet.ts';
+import { I8254, I8254_MMIO, I8254_PORTS } from '../hw/timer/i8254.ts';
+import { pcAcpiTables } from './acpi/pc-tables.ts';
+import type { BootFile, BootModule, InitialCpuState } from './boot/boot.ts';
+import { loadKernel } from './boot/load-kernel.ts';
+import { fillCmos } from './pc-cmos.ts';
+import * as map from './pc-map.ts';
+import { PcMemory, type PcMemoryOptions } from './pc-memory.ts';
+import { SharedIrqs } from './wired-or.ts';
+
+export interface PcOptions extends PcMemoryOptions {
+  /** `pcRamBufferBytes` bytes. */
+  readonly ramBuffer: Uint8Array;
+  readonly timers: TimerService;
+  readonly wallClock: WallClock;
+  readonly cpu: CpuIrqSink;
+  readonly tsc: TscSource;
+  readonly hasX2Apic: boolean;
+  readonly hasTscDeadline: boolean;
+  readonly power: PowerControl;
+  /** Address line 20 is let through (true) or held low. */
+  readonly setA20: (open: boolean) => void;
+  /** COM1…COM4; undefined: no such port. */
+  readonly serial: ReadonlyArray<CharBackend | undefined>;
+  readonly debugCon: { readonly iobase: number; readonly readback: number; readonly backend: CharBackend } | undefined;
+  readonly debugExit: { readonly iobase: number; readonly iosize: number } | undefined;
+  readonly hpet: boolean;
+  readonly acpi: boolean;
+}
+
+export interface DirectBoot {
+  readonly kernel: BootFile;
+  readonly modules: readonly BootModule[];
+  readonly commandLine: string;
+  readonly longMode: boolean;
+}
+
+const APIC_ID = 0;
+const IO_APIC_ID = 0;
+const HPET_BLOCK_ID = 0x8086a201;
+const BYTE_WIDE: MmioOptions = { impl: { min: 1, max: 1 } };
+/** PAM registers of the i440FX: all of the BIOS area is RAM, as firmware leaves it. */
+const PAM = 0x59;
+const PAM_COUNT = 7;
+const PAM_ALL_RAM = 0x33;
+/** PIIX3 routes as firmware sets them: PIRQA…D to 10, 10, 11, 11. */
+const PIRQ_ROUTES = [10, 10, 11, 11];
+
+export class PcBoard {
+  readonly memory: AddressSpace;
+  readonly io: AddressSpace;
+  readonly localApic: LocalApic;
+  readonly pic: I8259Pair;
+  readonly ioApic: IoApic;
+  readonly pci: PciBus;
+  readonly i8042: I8042;
+  /** Named, in order of reset. */
+  readonly devices: ReadonlyMap<string, Device>;
+
+  readonly #options: PcOptions;
+  readonly #mem: PcMemory;
+  readonly #devices = new Map<string, Device>();
+  readonly #acpiPm: AcpiPm;
+  readonly #pmFunction: PciFunction;
+  readonly #piix3: Piix3;
+  readonly #i440fx: PciFunction;
+  readonly #rtc: Mc146818;
+  readonly #isaIrqs: SharedIrqs;
+
+  constructor(options: PcOptions) {
+    this.#options = options;
+    this.#mem = new PcMemory(options, options.ramBuffer);
+    this.memory = this.#mem.space;
+    this.io = this.#mem.io;
+    this.devices = this.#devices;
+    const { timers, power } = options;
+
+    // interrupt controllers
+    const apicBus = new ApicBus();
+    this.pic = this.#add('i8259', new I8259Pair(new IrqLine((_, level) => this.localApic.lint0.set(level))));
+    this.localApic = this.#add('apic', this.#createLocalApic(apicBus));
+    this.ioApic = this.#add('ioapic', new IoApic(apicBus));
+    this.#isaIrqs = new SharedIrqs(16, (n, level) => this.#setGsi(n, level));
+    this.#mapMmio('ioapic', map.IO_APIC_BASE, map.IO_APIC_SIZE, this.ioApic, IOAPIC_MMIO);
+    this.#mapPorts('pic-master', map.PORT_PIC_MASTER, I8259_PORTS, this.pic.master, I8259_MMIO);
+    this.#mapPorts('pic-slave', map.PORT_PIC_SLAVE, I8259_PORTS, this.pic.slave, I8259_MMIO);
+    this.#mapPorts('elcr-master', map.PORT_PIC_ELCR, 1, this.pic.elcrMaster, BYTE_WIDE);
+    this.#mapPorts('elcr-slave', map.PORT_PIC_ELCR + 1, 1, this.pic.elcrSlave, BYTE_WIDE);
+
+    // timers
+    const pit = this.#add('i8254', new I8254(this.#isaIrqs.line(map.IRQ_PIT), timers));
+    this.#rtc = this.#add('mc146818', new Mc146818(this.#isaIrqs.line(map.IRQ_RTC), options.wallClock, timers));
+    this.#mapPorts('pit', map.PORT_PIT, I8254_PORTS, pit, I8254_MMIO);
+    this.#mapPorts('rtc', map.PORT_RTC, RTC_PORTS, this.#rtc, RTC_MMIO);
+    this.#mapPorts('port61', map.PORT_SYSTEM_CONTROL_B, 1, this.#add('port61', new Port61(pit, timers)), BYTE_WIDE);
+    if (options.hpet) this.#addHpet(pit);
+
+    // keyboard controller, A20, small ports
+    const port92: Port92 = new Port92(new IrqLine((_, level) => options.setA20(level)), power);
+    const keyboardA20 = new IrqLine((_, level) => {
+      port92.setA20(level);
+      options.setA20(level);
+    });
+    const keyboardIrq = this.#isaIrqs.line(map.IRQ_KEYBOARD);
+    this.i8042 = this.#add('i8042', new I8042(keyboardIrq, this.#isaIrqs.line(map.IRQ_MOUSE), keyboardA20, power));
+    this.#mapPorts('i8042-data', map.PORT_I8042_DATA, 1, this.i8042.data, BYTE_WIDE);
+    this.#mapPorts('i8042-command', map.PORT_I8042_COMMAND, 1, this.i8042.command, BYTE_WIDE);
+    this.#mapPorts('port92', map.PORT_SYSTEM_CONTROL_A, 1, this.#add('port92', port92), BYTE_WIDE);
+    this.#mapPorts('post', map.PORT_POST, 1, this.#add('post', new PostPort()), BYTE_WIDE);
+
+    // PCI
+    this.#piix3 = this.#add('piix3', new Piix3(Array.from({ length: 16 }, (_, n) => this.#isaIrqs.line(n))));
+    this.pci = new PciBus(this.memory.root, this.io.root, this.#piix3.route);
+    this.#i440fx = this.#add('i440fx', createI440fx((segments) => this.#mem.setShadow(segments)));
+    this.pci.add(map.PCI_SLOT_HOST, 0, this.#i440fx);
+    this.pci.add(map.PCI_SLOT_ISA, 0, this.#piix3.pci);
+    const configPorts = this.#add('pci-config', new PciConfigPorts(this.pci));
+    this.#mapPorts('pci-address', map.PORT_PCI_ADDRESS, 4, configPorts.address, PCI_ADDRESS_MMIO);
+    this.#mapPorts('pci-data', map.PORT_PCI_DATA, 4, configPorts.data);
+
+    // power management
+    this.#acpiPm = this.#add('acpi-pm', new AcpiPm(this.#isaIrqs.line(map.IRQ_SCI), power, timers));
+    const pmRegion = MemoryRegion.mmio('acpi-pm', ACPI_PM_SIZE, this.#acpiPm.pm, ACPI_PM_MMIO);
+    this.#pmFunction = this.#add('piix4-pm', createPiix4Pm(this.io.root, pmRegion));
+    this.pci.add(map.PCI_SLOT_ISA, map.PCI_FUNCTION_PM, this.#pmFunction);
+    this.#mapPorts('gpe0', map.PORT_GPE0, GPE0_SIZE, this.#acpiPm.gpe0);
+    this.#mapPorts('apm', map.PORT_SMI_COMMAND, 2, this.#add('apm', new ApmPorts(this.#acpiPm)), BYTE_WIDE);
+    const resetControl = this.#add('reset-control', new ResetControl(power));
+    this.#mapPorts('reset-control', map.PORT_RESET_CONTROL, 1, resetControl, BYTE_WIDE, 1);
+
+    this.#addCharDevices();
+    if (options.debugExit !== undefined) {
+      const { iobase, iosize } = options.debugExit;
+      this.#mapPorts('isa-debug-exit', iobase, iosize, this.#add('isa-debug-exit', new DebugExit(power)), {}, 1);
+    }
+  }
+
+  /** Power-on state of every device, and what firmware would have set up. */
+  reset(): void {
+    this.memory.batch(() => {
+      for (const device of this.#devices.values()) device.reset();
+      this.#mem.reset(this.#options.memoryBytes);
+      fillCmos(this.#rtc, this.#mem.lowRamEnd, this.#mem.highRamBytes);
+      if (this.#options.firmware === undefined) this.#standInForFirmware();
+    });
+  }
+
+  /** Loads a kernel and the tables it expects; to be called after `reset`. */
+  boot(direct: DirectBoot): InitialCpuState {
+    const rsdpAddress = this.#options.acpi ? this.#writeAcpiTables() : 0;
+    this.#writeBiosData();
+    return loadKernel({ ...direct, memory: this.#mem, rsdpAddress });
+  }
+
+  /** The user presses the power button. */
+  pressPowerButton(): void {
+    this.#acpiPm.pressPowerButton();
+  }
+
+  #createLocalApic(bus: ApicBus): LocalApic {
+    const { options, memory } = { options: this.#options, memory: this.memory };
+    let page: MemoryRegion | undefined;
+    const apic = new LocalApic(
+      {
+        id: APIC_ID,
+        isBootProcessor: true,
+        hasX2Apic: options.hasX2Apic,
+        extInt: this.pic,
+        ...(options.hasTscDeadline ? { tsc: options.tsc } : {}),
+        onBaseChanged: (base, isVisible) => {
+          if (page === undefined) return;
+          page.enabled = isVisible;
+          memory.root.move(page, base);
+        },
+      },
+      bus,
+      options.cpu,
+      options.timers,
+    );
+    page = MemoryRegion.mmio('apic', map.LOCAL_APIC_SIZE, apic, LOCAL_APIC_MMIO);
+    memory.root.add(map.LOCAL_APIC_BASE, page, 2);
+    return apic;
+  }
+
+  #addHpet(pit: I8254): void {
+    const gsi = Array.from({ length: map.IO_APIC_INPUTS }, (_, n) => {
+      return n < 16 && n !== map.GSI_PIT ? this.#isaIrqs.line(n) : this.ioApic.inputs[n]!;
+    });
+    const hpet = new Hpet(
+      {
+        gsi,
+        legacyTimerIrq: this.#isaIrqs.line(map.IRQ_PIT),
+        legacyRtcIrq: this.#isaIrqs.line(map.IRQ_RTC),
+        onLegacyChanged: (isLegacy) => {
+          pit.setIrqEnabled(!isLegacy);
+          this.#rtc.setIrqEnabled(!isLegacy);
+        },
+      },
+      this.#options.timers,
+    );
+    this.#mapMmio('hpet', map.HPET_BASE, map.HPET_SIZE, this.#add('hpet', hpet), HPET_MMIO);
+  }
+
+  #addCharDevices(): void {
+    const { serial, debugCon, timers } = this.#options;
+    map.SERIAL_PORTS.forEach(({ port, irq }, n) => {
+      const backend = serial[n];
+      if (backend === undefined) return;
+      const uart = this.#add(`serial${n}`, new Serial(this.#isaIrqs.line(irq), backend, timers));
+      this.#mapPorts(`serial${n}`, port, SERIAL_REGISTERS, uart, SERIAL_MMIO);
+    });
+    if (debugCon === undefined) return;
+    const device = this.#add('isa-debugcon', new DebugCon(debugCon.backend, debugCon.readback));
+    this.#mapPorts('isa-debugcon', debugCon.iobase, 1, device, DEBUGCON_MMIO, 1);
+  }
+
+  /** ISA interrupt n goes to input n of the 8259 pair and of the I/O APIC; the 8254's to input 2 of the latter. */
+  #setGsi(irq: number, level: boolean): void {
+    this.pic.inputs[irq]!.set(level);
+    if (irq !== map.GSI_PIT) this.ioApic.inputs[irq === map.IRQ_PIT ? map.GSI_PIT : irq]!.set(level);
+  }
+
+  #standInForFirmware(): void {
+    for (let i = 0; i < PAM_COUNT; i++) this.#i440fx.writeConfig(PAM + i, 1, PAM_ALL_RAM);
+    programPiix4Pm(this.#pmFunction, map.PORT_PM);
+    this.#pmFunction.writeConfig(0x3c, 1, map.IRQ_SCI);
+    PIRQ_ROUTES.forEach((irq, n) => this.#piix3.pci.writeConfig(0x60 + n, 1, irq));
+    for (const irq of [...map.PCI_IRQS, map.IRQ_SCI]) {
+      const port = map.PORT_PIC_ELCR + (irq >> 3);
+      this.io.write(port, 1, this.io.read(port, 1) | (1 << (irq & 7)));
+    }
+  }
+
+  #writeAcpiTables(): number {
+    const { serial, hpet } = this.#options;
+    const image = pcAcpiTables({
+      lowRamEnd: this.#mem.lowRamEnd,
+      serialPorts: map.SERIAL_PORTS.map((_, n) => n).filter((n) => serial[n] !== undefined),
+      hpet,
+      apicIds: [APIC_ID],
+      ioApicId: IO_APIC_ID,
+      hpetBlockId: HPET_BLOCK_ID,
+      vga: false,
+    });
+    this.#mem.write(image.address, image.bytes);
+    return image.address;
+  }
+
+  /** The BIOS data area's facts that kernels read: serial ports, base memory, EBDA segment. */
+  #writeBiosData(): void {
+    const area = new DataView(new ArrayBuffer(0x16));
+    map.SERIAL_PORTS.forEach(({ port }, n) => {
+      if (this.#options.serial[n] !== undefined) area.setUint16(2 * n, port, true);
+    });
+    area.setUint16(0x0e, map.EBDA_BASE >> 4, true);
+    area.setUint16(0x13, map.EBDA_BASE >> 10, true);
+    this.#mem.write(0x400, new Uint8Array(area.buffer));
+  }
+
+  #add<T extends Device>(name: string, device: T): T {
+    this.#devices.set(name, device);
+    return device;
+  }
+
+  #mapMmio(name: string, address: number, size: number, device: MmioDevice, options: MmioOptions): void {
+    this.memory.root.add(address, MemoryRegion.mmio(name, size, device, options), 1);
+  }
+
+  #mapPorts(name: string, port: number, count: number, device: MmioDevice, options: MmioOptions = {}, priority = 0): void {
+    this.io.root.add(port, MemoryRegion.mmio(name, count, device, options), priority);
+  }
+}
+
+/** What accesses of a vCPU reach: memory-mapped devices and ports. */
+export function pcBusAccess(board: PcBoard): {
+  readMmio(address: number, size: number): number;
+  writeMmio(address: number, size: number, value: number): void;
+  readPort(port: number, size: number): number;
+  writePort(port: number, size: number, value: number): void;
+} {
+  const { memory, io } = board;
+  return {
+    readMmio: (address, size) => memory.read(address, size as AccessSize),
+    writeMmio: (address, size, value) => memory.write(address, size as AccessSize, value),
+    readPort: (port, size) => io.read(port, size as AccessSize),
+    writePort: (port, size, value) => io.write(port, size as AccessSize, value),
+  };
+}

@@ -1,0 +1,69 @@
+/** What a machine is made of: the typed form of the command line and of the API's options. */
+
+export type TcgTier = 'auto' | 'interp' | 'jit';
+
+export interface AcceleratorConfig {
+  readonly kind: 'tcg';
+  readonly tier: TcgTier;
+}
+
+export interface RtcConfig {
+  /** Civil time at the start, in milliseconds since 1970 as the guest shall read it; undefined: the host's time plus `offsetMs`. */
+  readonly startMs: number | undefined;
+  /** Added to the host's UTC: the zone offset with `base=localtime`. */
+  readonly offsetMs: number;
+  /** `vm`: stands still while the machine is paused. */
+  readonly clock: 'host' | 'vm';
+}
+
+export interface DebugExitConfig {
+  readonly iobase: number;
+  readonly iosize: number;
+}
+
+export interface DebugConConfig {
+  readonly iobase: number;
+  /** What reading the port gives. */
+  readonly readback: number;
+}
+
+/** Everything but the content of files and the character devices. Plain data: it is sent to the machine thread. */
+export interface MachineConfig {
+  readonly machine: 'pc';
+  readonly name: string;
+  readonly memoryBytes: number;
+  /** As `-cpu` takes it: model[,+feature][,-feature]. */
+  readonly cpu: string;
+  readonly accelerator: AcceleratorConfig;
+  readonly commandLine: string;
+  readonly rtc: RtcConfig;
+  readonly hpet: boolean;
+  readonly acpi: boolean;
+  readonly debugExit: DebugExitConfig | undefined;
+  readonly debugCon: DebugConConfig | undefined;
+  readonly noReboot: boolean;
+  readonly noShutdown: boolean;
+  readonly startPaused: boolean;
+  /** Names of `-d`. */
+  readonly logItems: readonly string[];
+}
+
+export const DEFAULT_MEMORY_BYTES = 128 * 2 ** 20;
+
+export const DEFAULT_CONFIG: MachineConfig = {
+  machine: 'pc',
+  name: '',
+  memoryBytes: DEFAULT_MEMORY_BYTES,
+  cpu: 'qemu64',
+  accelerator: { kind: 'tcg', tier: 'auto' },
+  commandLine: '',
+  rtc: { startMs: undefined, offsetMs: 0, clock: 'host' },
+  hpet: true,
+  acpi: true,
+  debugExit: undefined,
+  debugCon: undefined,
+  noReboot: false,
+  noShutdown: false,
+  startPaused: false,
+  logItems: [],
+};

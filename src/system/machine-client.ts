@@ -1,0 +1,263 @@
+/** The main thread's view of a machine: requests, events, character devices. Portable; the threads come from the host. */
+import { CharChannel } from '../chardev/char-channel.ts';
+import { CharPump } from '../chardev/char-pump.ts';
+import type { CharStream } from '../chardev/char-stream.ts';
+import { AssertionError, UserError } from '../util/errors.ts';
+import { Emitter } from '../util/events.ts';
+import type { MachineConfig } from './config.ts';
+import { ControlChannel } from './control-channel.ts';
+import type { LifecycleEvent, MachineEnd, RunState } from './lifecycle.ts';
+import {
+  type AddressKind,
+  type FileImage,
+  type KickWord,
+  MAX_TRANSFER,
+  type MachineMessage,
+  type MachineRequests,
+  type MachineStart,
+  type ModuleImage,
+  type RequestMessage,
+  type RequestName,
+} from './protocol.ts';
+import { TickerChannel } from './ticker.ts';
+
+/** The two threads of a machine, made by the host. */
+export interface MachineThreads {
+  /** To the machine thread. */
+  start(message: MachineStart): void;
+  /** Starts the ticker thread once there is a vCPU to interrupt. */
+  startTicker(words: Int32Array, kick: KickWord): void;
+  onMessage: ((message: MachineMessage) => void) | undefined;
+  /** A thread died of a bug of ours. */
+  onError: ((error: Error) => void) | undefined;
+  /** Ends both threads; resolves when they are gone. */
+  terminate(): Promise<void>;
+  /** Whether the threads keep the process alive. */
+  setReferenced(referenced: boolean): void;
+}
+
+export interface MachineParts {
+  readonly config: MachineConfig;
+  readonly kernel: FileImage | undefined;
+  readonly modules: readonly ModuleImage[];
+  readonly firmware: FileImage | undefined;
+  /** Host streams of COM1…COM4; undefined: the port does not exist. */
+  readonly serial: ReadonlyArray<CharStream | undefined>;
+  readonly debugCon: CharStream | undefined;
+}
+
+interface Waiting {
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: Error) => void;
+}
+
+export class MachineClient {
+  readonly config: MachineConfig;
+  /** Resolves when the machine has been built; rejects with `UserError` if that is impossible. */
+  readonly started: Promise<void>;
+  /** Resolves when the machine has ended; rejects if a thread died. */
+  readonly ended: Promise<MachineEnd>;
+
+  readonly #threads: MachineThreads;
+  readonly #control = ControlChannel.create();
+  readonly #ticker = TickerChannel.create();
+  readonly #parts: MachineParts;
+  readonly #pumps: CharPump[] = [];
+  readonly #events = new Emitter<LifecycleEvent>();
+  readonly #log = new Emitter<string>();
+  readonly #waiting = new Map<number, Waiting>();
+  #queue: RequestMessage[] = [];
+  #nextId = 1;
+  #kick: KickWord | undefined;
+  #state: RunState = 'prelaunch';
+  #end: MachineEnd | undefined;
+  #failure: Error | undefined;
+  #resolveStarted!: () => void;
+  #rejectStarted!: (error: Error) => void;
+  #resolveEnded!: (end: MachineEnd) => void;
+  #rejectEnded!: (error: Error) => void;
+  #disposal: Promise<void> | undefined;
+
+  constructor(threads: MachineThreads, parts: MachineParts) {
+    this.config = parts.config;
+    this.#threads = threads;
+    this.#parts = parts;
+    this.started = new Promise((resolve, reject) => {
+      this.#resolveStarted = resolve;
+      this.#rejectStarted = reject;
+    });
+    this.ended = new Promise((resolve, reject) => {
+      this.#resolveEnded = resolve;
+      this.#rejectEnded = reject;
+    });
+    // Whoever awaits them later still sees the error; nobody needs to.
+    this.started.catch(() => {});
+    this.ended.catch(() => {});
+    threads.onMessage = (message) => this.#onMessage(message);
+    threads.onError = (error) => this.#fail(error);
+    threads.start(this.#startMessage());
+  }
+
+  get state(): RunState {
+    return this.#state;
+  }
+
+  /** Life-cycle events. */
+  get onEvent(): Emitter<LifecycleEvent>['event'] {
+    return this.#events.event;
+  }
+
+  get onLog(): Emitter<string>['event'] {
+    return this.#log.event;
+  }
+
+  /** Asks the machine thread; rejects with `UserError` if it refuses or has ended. */
+  request<N extends RequestName>(name: N, params: MachineRequests[N]['params']): Promise<MachineRequests[N]['result']> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure);
+    if (this.#end !== undefined) return Promise.reject(new UserError('MachineEnded', 'the machine has ended'));
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.#queue.push({ id, name, params });
+      this.#flush();
+    });
+  }
+
+  /** Reads guest memory of any length. */
+  async read(address: bigint, length: number, kind: AddressKind): Promise<Uint8Array> {
+    const out = new Uint8Array(length);
+    for (let at = 0; at < length; at += MAX_TRANSFER) {
+      const count = Math.min(MAX_TRANSFER, length - at);
+      out.set(await this.request('read', { address: String(address + BigInt(at)), length: count, kind }), at);
+    }
+    return out;
+  }
+
+  async write(address: bigint, bytes: Uint8Array, kind: AddressKind): Promise<void> {
+    for (let at = 0; at < bytes.length; at += MAX_TRANSFER) {
+      const part = bytes.subarray(at, at + MAX_TRANSFER);
+      const hex = Array.from(part, (b) => b.toString(16).padStart(2, '0')).join('');
+      await this.request('write', { address: String(address + BigInt(at)), hex, kind });
+    }
+  }
+
+  /** Ends the machine and its threads and releases the character devices. */
+  dispose(): Promise<void> {
+    this.#disposal ??= this.#dispose();
+    return this.#disposal;
+  }
+
+  async #dispose(): Promise<void> {
+    await this.#threads.terminate();
+    for (const pump of this.#pumps) pump.poll();
+    const streams = [...this.#parts.serial, this.#parts.debugCon];
+    await Promise.all(streams.map((stream) => stream?.dispose()));
+    const gone = new UserError('MachineEnded', 'the machine was disposed');
+    for (const waiting of this.#waiting.values()) waiting.reject(gone);
+    this.#waiting.clear();
+    this.#end ??= { reason: 'host-quit', status: 0 };
+    this.#state = 'ended';
+    this.#rejectStarted(gone);
+    this.#resolveEnded(this.#end);
+  }
+
+  #startMessage(): MachineStart {
+    const { config, kernel, modules, firmware, serial, debugCon } = this.#parts;
+    return {
+      config,
+      kernel,
+      modules,
+      firmware,
+      control: this.#control.buffer,
+      ticker: this.#ticker.words,
+      charDevices: {
+        serial: serial.map((stream, n) => this.#connect(stream, n)),
+        debugCon: this.#connect(debugCon, undefined),
+      },
+    };
+  }
+
+  #connect(stream: CharStream | undefined, serial: number | undefined): SharedArrayBuffer | undefined {
+    if (stream === undefined) return undefined;
+    const channel = CharChannel.create();
+    const sendBreak = (): void => {
+      if (serial !== undefined && this.#end === undefined) this.request('sendBreak', { serial }).catch(() => {});
+    };
+    this.#pumps.push(new CharPump(channel, stream, () => this.#wake(), sendBreak));
+    return channel.buffer;
+  }
+
+  #wake(): void {
+    this.#control.doorbell.ring();
+    const kick = this.#kick;
+    if (kick !== undefined) Atomics.or(kick.words, kick.index, kick.bits);
+  }
+
+  #flush(): void {
+    let sent = 0;
+    while (sent < this.#queue.length && this.#control.send(this.#queue[sent])) sent++;
+    if (sent === 0) return;
+    this.#queue = this.#queue.slice(sent);
+    this.#wake();
+  }
+
+  #poll(): void {
+    this.#control.clearNews();
+    for (const pump of this.#pumps) pump.poll();
+  }
+
+  #onMessage(message: MachineMessage): void {
+    switch (message.kind) {
+      case 'started':
+        this.#kick = message.kick;
+        this.#state = message.state;
+        this.#threads.startTicker(this.#ticker.words, message.kick);
+        this.#resolveStarted();
+        break;
+      case 'refused':
+        this.#fail(new UserError(message.code, message.message));
+        break;
+      case 'news':
+        this.#poll();
+        break;
+      case 'event':
+        this.#onEvent(message.event, message.state);
+        break;
+      case 'reply':
+        this.#waiting.get(message.id)?.resolve(message.value as never);
+        this.#waiting.delete(message.id);
+        this.#flush();
+        break;
+      case 'error':
+        this.#waiting.get(message.id)?.reject(new UserError(message.code, message.message));
+        this.#waiting.delete(message.id);
+        this.#flush();
+        break;
+      case 'log':
+        this.#log.emit(message.text);
+        break;
+    }
+  }
+
+  #onEvent(event: LifecycleEvent, state: RunState): void {
+    this.#state = state;
+    if (event.kind === 'end') {
+      this.#poll();
+      this.#end = event.end;
+      for (const waiting of this.#waiting.values()) waiting.resolve(null as never);
+      this.#waiting.clear();
+    }
+    this.#events.emit(event);
+    if (event.kind === 'end') this.#resolveEnded(event.end);
+  }
+
+  #fail(error: Error): void {
+    this.#failure = error instanceof UserError ? error : new AssertionError(`machine thread: ${error.stack ?? error.message}`);
+    this.#state = 'ended';
+    this.#poll();
+    this.#rejectStarted(this.#failure);
+    this.#rejectEnded(this.#failure);
+    for (const waiting of this.#waiting.values()) waiting.reject(this.#failure);
+    this.#waiting.clear();
+  }
+}

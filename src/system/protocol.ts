@@ -1,0 +1,82 @@
+/** What the main thread and the machine thread say to each other. Everything is structured-cloneable. */
+import type { MachineConfig } from './config.ts';
+import type { LifecycleEvent, RunState } from './lifecycle.ts';
+
+/** A file of the user's; the bytes may lie in shared memory. */
+export interface FileImage {
+  readonly name: string;
+  readonly bytes: Uint8Array;
+}
+
+export interface ModuleImage extends FileImage {
+  readonly args: string;
+}
+
+/** Shared memory of the character devices; undefined: not connected (the port does not exist). */
+export interface CharDeviceBuffers {
+  readonly serial: ReadonlyArray<SharedArrayBuffer | undefined>;
+  readonly debugCon: SharedArrayBuffer | undefined;
+}
+
+/** The first and only message to a machine thread; what follows comes through the control channel. */
+export interface MachineStart {
+  readonly config: MachineConfig;
+  readonly kernel: FileImage | undefined;
+  readonly modules: readonly ModuleImage[];
+  readonly firmware: FileImage | undefined;
+  readonly control: SharedArrayBuffer;
+  readonly ticker: Int32Array;
+  readonly charDevices: CharDeviceBuffers;
+}
+
+/** The word that makes a vCPU leave guest code, and the bits to set in it. */
+export interface KickWord {
+  readonly words: Int32Array;
+  readonly index: number;
+  readonly bits: number;
+}
+
+export type MachineMessage =
+  /** The machine exists; the first guest instruction follows at once (unless `-S`). */
+  | { readonly kind: 'started'; readonly kick: KickWord; readonly state: RunState }
+  /** A user's mistake that only showed up here. */
+  | { readonly kind: 'refused'; readonly code: string; readonly message: string }
+  /** Look at the rings. */
+  | { readonly kind: 'news' }
+  | { readonly kind: 'event'; readonly event: LifecycleEvent; readonly state: RunState }
+  | { readonly kind: 'reply'; readonly id: number; readonly value: unknown }
+  | { readonly kind: 'error'; readonly id: number; readonly code: string; readonly message: string }
+  /** Text for the log that goes to the main thread when the host gives the machine thread no file of its own. */
+  | { readonly kind: 'log'; readonly text: string };
+
+export type AddressKind = 'physical' | 'virtual';
+
+/** Requests with their parameters and results. Addresses and register values are decimal strings of unsigned numbers. */
+export interface MachineRequests {
+  resume: { params: Record<never, never>; result: null };
+  pause: { params: Record<never, never>; result: null };
+  reset: { params: Record<never, never>; result: null };
+  powerdown: { params: Record<never, never>; result: null };
+  quit: { params: Record<never, never>; result: null };
+  read: { params: { address: string; length: number; kind: AddressKind }; result: Uint8Array };
+  write: { params: { address: string; hex: string; kind: AddressKind }; result: null };
+  registers: { params: Record<never, never>; result: Readonly<Record<string, string>> };
+  setRegister: { params: { name: string; value: string }; result: null };
+  info: { params: { topic: string }; result: string };
+  log: { params: { items: readonly string[] }; result: null };
+  nmi: { params: Record<never, never>; result: null };
+  disassemble: { params: { address: string; count: number; kind: AddressKind }; result: string };
+  port: { params: { port: number; size: 1 | 2 | 4; value: number | undefined }; result: number };
+  sendBreak: { params: { serial: number }; result: null };
+}
+
+export type RequestName = keyof MachineRequests;
+
+export interface RequestMessage<N extends RequestName = RequestName> {
+  readonly id: number;
+  readonly name: N;
+  readonly params: MachineRequests[N]['params'];
+}
+
+/** Most bytes of one `read` or `write` request. */
+export const MAX_TRANSFER = 65536;
