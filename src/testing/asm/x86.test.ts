@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { AsmError, assemble, assembleWithSymbols } from './x86.ts';
+import { AsmError } from './lexer.ts';
+import { assemble, assembleWithSymbols } from './x86.ts';
 
 const hex = (source: string, bits: 16 | 32 | 64 = 64, origin = 0): string =>
   Buffer.from(assemble(source, { bits, origin })).toString('hex');

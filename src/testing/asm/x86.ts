@@ -9,8 +9,6 @@ import { Preprocessor } from './preprocess.ts';
 import { registerNamed } from './registers.ts';
 import { variantsOf } from './table.ts';
 
-export { AsmError } from './lexer.ts';
-
 export interface AssembleOptions {
   /** Code size at the start: 16, 32 or 64 (default); `bits` in the source changes it. */
   readonly bits?: 16 | 32 | 64;
@@ -191,7 +189,9 @@ class Pass {
         break;
       case 'align': {
         const to = reader.constant();
-        const fill = reader.take(',') ? (reader.take('db'), reader.constant()) : 0x90;
+        const given = reader.take(',');
+        if (given) reader.take('db'); // "align 8, db 0" is NASM's way to say it
+        const fill = given ? reader.constant() : 0x90;
         this.#fill((to - (Number(this.#here) % to)) % to, fill);
         break;
       }
