@@ -10,7 +10,8 @@ import {
   LOCAL_SLOT_LIMIT, MSR_STORE, RAX, RBX, RCX, RDX, RSI, TEMP_BASE, TEMP_LIMIT,
 } from '../../runtime/x86/layout.ts';
 import { generateInterpreter } from './interp/generate.ts';
-import { BLOCK_RIP, OpMachine, testOperations, type OpEnvironment } from './op.cases.ts';
+import { BLOCK_RIP, OpMachine, type OpEnvironment } from './op-machine.cases.ts';
+import { testOperations } from './op.cases.ts';
 import { formRegion } from './region-form.ts';
 import { RegionModuleBuilder } from './region-module.ts';
 import { webAssembly } from './webassembly.ts';
