@@ -316,3 +316,13 @@ export function rdrand(size: i64): i64 {
 }
 
 export function rdseed(size: i64): i64 { return rdrand(size); }
+
+/** CRC-32C, bit by bit (SDM Vol. 2A CRC32). */
+export function crc32(crc: i64, data: i64, size: i64): i64 {
+  let value = <u32>crc;
+  for (let i: i64 = 0; i < size; i++, data >>= 8) {
+    value ^= <u32>(data & 0xff);
+    for (let bit = 0; bit < 8; bit++) value = (value >> 1) ^ (0x82f6_3b78 & (0 - (value & 1)));
+  }
+  return value;
+}

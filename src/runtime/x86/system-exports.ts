@@ -19,6 +19,6 @@ export { lar, lldt, lsl, ltr, verr, verw } from './tables';
 export { io_in, io_out } from './io';
 export { io_ins, io_outs, rep_cmps, rep_lods, rep_movs, rep_scas, rep_stos } from './string';
 export {
-  aaa, aad, aam, aas, bound, cmpxchg16b, daa, das, div16, div32, div64, div8, enter, idiv16, idiv32, idiv64, idiv8, rcl, rcr, rdrand,
+  aaa, aad, aam, aas, bound, cmpxchg16b, crc32, daa, das, div16, div32, div64, div8, enter, idiv16, idiv32, idiv64, idiv8, rcl, rcr, rdrand,
   rdseed,
 } from './integer';
