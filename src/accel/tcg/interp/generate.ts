@@ -1,26 +1,15 @@
 import type { HelperInfo } from '../../../ir/helper-table.ts';
 import { OP_INFO, type OpInfo } from '../../../ir/ops.ts';
 import {
-  EXIT_FAULT,
   EXIT_HOT,
-  EXIT_REQUESTED,
-  EXIT_TRANSLATE,
   JC_BASE,
-  JC_BITS,
-  JC_ENTRIES,
-  JC_ENTRY_SHIFT,
   JC_FUNC,
   JC_IR,
-  JC_KEY,
-  JC_RIP,
   JC_TB,
   SLOT_EXIT_ARG,
   SLOT_EXIT_REASON,
   SLOT_EXIT_REQUEST,
-  SLOT_FAULT,
-  SLOT_KEY,
   SLOT_RIP,
-  TB_FUNC,
   TB_HOT,
 } from '../../../runtime/tcg/layout.ts';
 import { LOWERING_OF } from '../lowering.ts';
@@ -28,6 +17,7 @@ import { WasmCode } from '../wasm/code.ts';
 import { EXTERNAL_FUNCTION, WasmModule } from '../wasm/module.ts';
 import * as W from '../wasm/opcodes.ts';
 import { InterpContext, type InterpFlow, type InterpFunctions } from './context.ts';
+import { emitDispatcher, entryMatches, jumpCacheEntry } from './dispatcher.ts';
 import { FUSIONS, type Fusion } from './fusion.ts';
 import { FIELD_ELSE, FIELD_IMM, FIELD_X } from './operands.ts';
 
@@ -152,36 +142,6 @@ class Generator {
     code.op(W.UNREACHABLE);
   }
 
-  /** Pushes the jump-cache entry's byte offset from cpu_base for the rip in local `rip`. */
-  private jumpCacheEntry(rip: number): void {
-    const { code } = this;
-    code.localGet(rip);
-    code.localGet(rip);
-    code.i64s(JC_BITS);
-    code.op(W.I64_SHR_U);
-    code.op(W.I64_XOR);
-    code.op(W.I32_WRAP_I64);
-    code.i32(JC_ENTRIES - 1);
-    code.op(W.I32_AND);
-    code.i32(JC_ENTRY_SHIFT);
-    code.op(W.I32_SHL);
-  }
-
-  /** Leaves 1 on the stack if entry `e` is for `rip` and the KEY slot. */
-  private entryMatches(cx: InterpContext, e: number, rip: number): void {
-    const { code } = this;
-    const base = this.cpuBase + JC_BASE;
-    code.localGet(e);
-    code.mem(W.I64_LOAD, base + JC_RIP);
-    code.localGet(rip);
-    code.op(W.I64_EQ);
-    code.localGet(e);
-    code.mem(W.I64_LOAD, base + JC_KEY);
-    cx.loadControl(W.I64_LOAD, SLOT_KEY);
-    code.op(W.I64_EQ);
-    code.op(W.I32_AND);
-  }
-
   private run(): void {
     const { code } = this;
     code.begin(0);
@@ -207,9 +167,9 @@ class Generator {
     const { code } = this;
     const base = this.cpuBase + JC_BASE;
     cx.storeControl(SLOT_RIP, W.I64_STORE, () => code.localGet(rip));
-    this.jumpCacheEntry(rip);
+    jumpCacheEntry(code, rip);
     code.localSet(e);
-    this.entryMatches(cx, e, rip);
+    entryMatches(cx, e, rip);
     code.op(W.I32_EQZ);
     this.returnIf();
     code.localGet(e);
@@ -309,7 +269,6 @@ class Generator {
   }
 
   private runCases(cx: InterpContext): void {
-    const { code } = this;
     const common = OP_INFO.filter((i) => !isRare(i));
     const rareCase = common.length + FUSIONS.length;
     const targets = OP_INFO.map((i) => (isRare(i) ? rareCase : common.indexOf(i)));
@@ -420,88 +379,9 @@ class Generator {
     this.module.addBody(code);
   }
 
-  /** The dispatcher: runs blocks until one of the exit reasons holds, and returns it. */
   private enter(run: number): void {
-    const { code } = this;
-    code.begin(0);
-    const rip = code.local(W.I64);
-    const e = code.local(W.I32);
-    const func = code.local(W.I32);
-    const cx = this.context(this.stepFlow());
-    cx.storeControl(SLOT_EXIT_REASON, W.I64_STORE, () => code.i64s(0));
-    code.op1(W.LOOP, W.VOID);
-    code.i32(this.cpuBase + SLOT_EXIT_REQUEST);
-    code.mem(W.I32_ATOMIC_LOAD, 0, 2);
-    this.leaveIf(cx, EXIT_REQUESTED);
-    cx.loadControl(W.I64_LOAD, SLOT_RIP);
-    code.localSet(rip);
-    this.jumpCacheEntry(rip);
-    code.localSet(e);
-    this.entryMatches(cx, e, rip);
-    code.op1(W.IF, W.VOID);
-    code.localGet(e);
-    code.mem(W.I32_LOAD, this.cpuBase + JC_BASE + JC_FUNC);
-    code.localSet(func);
-    code.op(W.ELSE);
-    this.findBlock(cx, func);
-    code.op(W.END);
-    code.localGet(func);
-    code.op1(W.IF, W.VOID);
-    code.localGet(func);
-    code.op1(W.CALL_INDIRECT, this.voidType);
-    code.byte(0);
-    code.op(W.ELSE);
-    code.op1(W.CALL, run);
-    code.op(W.END);
-    this.afterRun(cx);
-    code.op1(W.BR, 0);
-    code.op(W.END);
-    code.op(W.UNREACHABLE);
-    code.op(W.END);
-    this.module.addBody(code);
-  }
-
-  /** Returns `reason` if the value on the stack is not zero. */
-  private leaveIf(cx: InterpContext, reason: number): void {
-    const { code } = this;
-    code.op1(W.IF, W.VOID);
-    this.leave(cx, reason);
-    code.op(W.END);
-  }
-
-  private leave(cx: InterpContext, reason: number): void {
-    const { code } = this;
-    cx.storeControl(SLOT_EXIT_REASON, W.I32_STORE, () => code.i32(reason));
-    code.i32(reason);
-    code.op(W.RETURN);
-  }
-
-  /** Slow look-up; sets `func` or returns. */
-  private findBlock(cx: InterpContext, func: number): void {
-    const { code } = this;
-    const tb = cx.scratch(W.I32, 0);
-    code.op1(W.CALL, this.tbFind);
-    code.localTee(tb);
-    code.op(W.I32_EQZ);
-    code.op1(W.IF, W.VOID);
-    cx.loadControl(W.I32_LOAD, SLOT_FAULT);
-    this.leaveIf(cx, EXIT_FAULT);
-    this.leave(cx, EXIT_TRANSLATE);
-    code.op(W.END);
-    code.localGet(tb);
-    code.mem(W.I32_LOAD, TB_FUNC);
-    code.localSet(func);
-  }
-
-  /** FAULT → EXIT_REASON if the runtime set one, else EXIT_FAULT. No fault → return if EXIT_REASON was set. */
-  private afterRun(cx: InterpContext): void {
-    const { code } = this;
-    cx.loadControl(W.I32_LOAD, SLOT_EXIT_REASON);
-    code.op1(W.IF, W.VOID);
-    cx.loadControl(W.I32_LOAD, SLOT_EXIT_REASON);
-    code.op(W.RETURN);
-    code.op(W.END);
-    cx.loadControl(W.I32_LOAD, SLOT_FAULT);
-    this.leaveIf(cx, EXIT_FAULT);
+    this.code.begin(0);
+    emitDispatcher(this.context(this.stepFlow()), run, this.tbFind, this.voidType);
+    this.module.addBody(this.code);
   }
 }

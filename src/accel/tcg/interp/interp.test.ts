@@ -19,8 +19,8 @@ import {
   TB_RIP,
 } from '../../../runtime/tcg/layout.ts';
 import { RAX, RBX, RCX, RDX, RSI, TEMP_BASE, TEMP_LIMIT } from '../../../runtime/x86/layout.ts';
-import { BLOCK_RIP, type OpBackend, type OpEnvironment, OpMachine } from '../op-machine.cases.ts';
 import { testOperations } from '../op.cases.ts';
+import { BLOCK_RIP, type OpBackend, type OpEnvironment, OpMachine } from '../op-machine.cases.ts';
 import { webAssembly } from '../webassembly.ts';
 import { FUSIONS, fuseBlock, UNFUSED } from './fusion.ts';
 import { generateInterpreter } from './generate.ts';

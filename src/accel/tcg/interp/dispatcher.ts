@@ -1,0 +1,133 @@
+import {
+  EXIT_FAULT,
+  EXIT_REQUESTED,
+  EXIT_TRANSLATE,
+  JC_BASE,
+  JC_BITS,
+  JC_ENTRIES,
+  JC_ENTRY_SHIFT,
+  JC_FUNC,
+  JC_KEY,
+  JC_RIP,
+  SLOT_EXIT_REASON,
+  SLOT_EXIT_REQUEST,
+  SLOT_FAULT,
+  SLOT_KEY,
+  SLOT_RIP,
+  TB_FUNC,
+} from '../../../runtime/tcg/layout.ts';
+import type { WasmCode } from '../wasm/code.ts';
+import * as W from '../wasm/opcodes.ts';
+import type { InterpContext } from './context.ts';
+
+/** Pushes the jump-cache entry's byte offset from cpu_base for the rip in local `rip`. */
+export function jumpCacheEntry(code: WasmCode, rip: number): void {
+  code.localGet(rip);
+  code.localGet(rip);
+  code.i64s(JC_BITS);
+  code.op(W.I64_SHR_U);
+  code.op(W.I64_XOR);
+  code.op(W.I32_WRAP_I64);
+  code.i32(JC_ENTRIES - 1);
+  code.op(W.I32_AND);
+  code.i32(JC_ENTRY_SHIFT);
+  code.op(W.I32_SHL);
+}
+
+/** Leaves 1 on the stack if entry `e` is for `rip` and the KEY slot. */
+export function entryMatches(cx: InterpContext, e: number, rip: number): void {
+  const { code } = cx;
+  const base = cx.cpuBase + JC_BASE;
+  code.localGet(e);
+  code.mem(W.I64_LOAD, base + JC_RIP);
+  code.localGet(rip);
+  code.op(W.I64_EQ);
+  code.localGet(e);
+  code.mem(W.I64_LOAD, base + JC_KEY);
+  cx.loadControl(W.I64_LOAD, SLOT_KEY);
+  code.op(W.I64_EQ);
+  code.op(W.I32_AND);
+}
+
+/** The dispatcher: runs blocks until one of the exit reasons holds, and returns it. */
+export function emitDispatcher(cx: InterpContext, run: number, tbFind: number, voidType: number): void {
+  const { code } = cx;
+  code.begin(0);
+  const rip = code.local(W.I64);
+  const e = code.local(W.I32);
+  const func = code.local(W.I32);
+  cx.storeControl(SLOT_EXIT_REASON, W.I64_STORE, () => code.i64s(0));
+  code.op1(W.LOOP, W.VOID);
+  code.i32(cx.cpuBase + SLOT_EXIT_REQUEST);
+  code.mem(W.I32_ATOMIC_LOAD, 0, 2);
+  leaveIf(cx, EXIT_REQUESTED);
+  cx.loadControl(W.I64_LOAD, SLOT_RIP);
+  code.localSet(rip);
+  jumpCacheEntry(code, rip);
+  code.localSet(e);
+  entryMatches(cx, e, rip);
+  code.op1(W.IF, W.VOID);
+  code.localGet(e);
+  code.mem(W.I32_LOAD, cx.cpuBase + JC_BASE + JC_FUNC);
+  code.localSet(func);
+  code.op(W.ELSE);
+  findBlock(cx, func, tbFind);
+  code.op(W.END);
+  code.localGet(func);
+  code.op1(W.IF, W.VOID);
+  code.localGet(func);
+  code.op1(W.CALL_INDIRECT, voidType);
+  code.byte(0);
+  code.op(W.ELSE);
+  code.op1(W.CALL, run);
+  code.op(W.END);
+  afterRun(cx);
+  code.op1(W.BR, 0);
+  code.op(W.END);
+  code.op(W.UNREACHABLE);
+  code.op(W.END);
+}
+
+/** Returns `reason` if the value on the stack is not zero. */
+function leaveIf(cx: InterpContext, reason: number): void {
+  const { code } = cx;
+  code.op1(W.IF, W.VOID);
+  leave(cx, reason);
+  code.op(W.END);
+}
+
+function leave(cx: InterpContext, reason: number): void {
+  const { code } = cx;
+  cx.storeControl(SLOT_EXIT_REASON, W.I32_STORE, () => code.i32(reason));
+  code.i32(reason);
+  code.op(W.RETURN);
+}
+
+/** Slow look-up; sets `func` or returns. */
+function findBlock(cx: InterpContext, func: number, tbFind: number): void {
+  const { code } = cx;
+  const tb = cx.scratch(W.I32, 0);
+  code.op1(W.CALL, tbFind);
+  code.localTee(tb);
+  code.op(W.I32_EQZ);
+  code.op1(W.IF, W.VOID);
+  cx.loadControl(W.I32_LOAD, SLOT_FAULT);
+  leaveIf(cx, EXIT_FAULT);
+  leave(cx, EXIT_TRANSLATE);
+  code.op(W.END);
+  code.localGet(tb);
+  code.mem(W.I32_LOAD, TB_FUNC);
+  code.localSet(func);
+}
+
+/** FAULT → EXIT_REASON if the runtime set one, else EXIT_FAULT. No fault → return if EXIT_REASON was set. */
+function afterRun(cx: InterpContext): void {
+  const { code } = cx;
+  cx.loadControl(W.I32_LOAD, SLOT_EXIT_REASON);
+  code.op1(W.IF, W.VOID);
+  cx.loadControl(W.I32_LOAD, SLOT_EXIT_REASON);
+  code.op(W.RETURN);
+  code.op(W.END);
+  cx.loadControl(W.I32_LOAD, SLOT_FAULT);
+  leaveIf(cx, EXIT_FAULT);
+}
