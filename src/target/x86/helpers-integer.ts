@@ -80,7 +80,8 @@ export const integerHelpers = {
     doc: '(allocation imm16, nesting level 1..31, operand size): ENTER with a non-zero level; stack width from HF_CS64/HF_SS32; RSP and RBP change after the last access',
   },
 
-  // ---- random numbers
+  // ---- CRC32 (SSE4.2), random numbers
+  crc32: { args: 3, result: true, doc: '(crc 32 bits, data, size 1, 2, 4, 8): CRC32 with polynomial 0x11EDC6F41 (reflected) over size bytes of data, lowest byte first, without initial or final inversion' },
   rdrand: { args: 1, result: true, doc: '(size): a random value of that size; the instruction then sets CF = 1' },
   rdseed: { args: 1, result: true, doc: '(size): as rdrand' },
 } as const satisfies HelperTable;

@@ -113,7 +113,8 @@ export class LazyFlags extends Decoder {
   }
 
   flagsTestImm(size: number, a: number, lo: number, hi: number): void {
-    this.setPendingImm(P_TEST, CC_LOGIC8 + sizeLog(size), a, lo, hi);
+    const mask = size === 1 ? 0xff : size === 2 ? 0xffff : -1;
+    this.setPendingImm(P_TEST, CC_LOGIC8 + sizeLog(size), a, lo & mask, size < 4 ? 0 : hi);
   }
 
   /** CC_DST, CC_SRC … have been written for kind `ccOp`. */
@@ -139,7 +140,7 @@ export class LazyFlags extends Decoder {
   /** CF and OF by override `co` (CC_CO_*) from slot `value`; the others stay. The previous flags must not fault any more. */
   flagsOverride(co: number, value: number): void {
     const ir = this.ir;
-    ir.op(OP.mov, CC_CO, value);
+    if (value !== CC_CO) ir.op(OP.mov, CC_CO, value);
     const base = this.ccOp & CC_BASE_MASK;
     if (base === CC_DYNAMIC) {
       const t = ir.temp();
@@ -179,7 +180,7 @@ export class LazyFlags extends Decoder {
       return;
     }
     if (b === -1) ir.movi64(CC_SRC, lo, hi);
-    else if (b !== NO_SLOT) ir.op(OP.mov, CC_SRC, b);
+    else if (b !== NO_SLOT && b !== CC_SRC) ir.op(OP.mov, CC_SRC, b);
     if (this.pendKind === P_RESULT) ir.op(OP.mov, CC_DST, a);
     else if (b === -1) ir.imm64(wide ? OP.sub_i64_imm : OP.sub_i32_imm, CC_DST, a, lo, hi);
     else ir.op(wide ? OP.sub_i64 : OP.sub_i32, CC_DST, a, b);
@@ -391,7 +392,7 @@ export class LazyFlags extends Decoder {
     const kind = this.ccKind;
     if (kind === CC_DYNAMIC || kind === CC_EFLAGS) return this.condEflagsOr(this.condInverted ? 5 : 4);
     if (this.pendKind === P_CMP) return this.compareSub(OP.eq_i32, OP.eq_i64, OP.eq_i32_imm, OP.eq_i64_imm, false);
-    if (this.pendKind === P_TEST && this.ccSize === 4) return this.testNonZero();
+    if (this.pendKind === P_TEST && (this.ccSize === 4 || (this.ccSize < 4 && this.pendB === -1))) return this.testNonZero();
     if (this.pendKind === P_RESULT && this.ccSize === 4) {
       // The 32-bit result itself tells.
       this.condInverted = !this.condInverted;
@@ -401,7 +402,7 @@ export class LazyFlags extends Decoder {
     return this.zero();
   }
 
-  /** TEST of 32 bits: the AND itself serves as the negated condition. */
+  /** TEST of 32 bits, or of a byte or word with an immediate: the AND itself serves as the negated condition. */
   private testNonZero(): number {
     this.condInverted = !this.condInverted;
     this.condBool = false;

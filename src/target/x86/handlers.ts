@@ -1,0 +1,48 @@
+import type { DecodeTable } from './decode-table.ts';
+import { compileTables } from './decode-table.ts';
+import type { FeatureSet } from './features.ts';
+import type { HandlerNames, InsnTable, OpcodeMap } from './insn-row.ts';
+import { threeByte38, twoByte } from './table-0f.ts';
+import { oneByte } from './table-onebyte.ts';
+import { simd0f, simd0f38, simd0f3a } from './table-sse.ts';
+import { x87Table } from './table-x87.ts';
+import { aluHandlers } from './translate-alu.ts';
+import { bitHandlers } from './translate-bits.ts';
+import { controlHandlers } from './translate-control.ts';
+import { moveHandlers } from './translate-move.ts';
+import { mulDivHandlers } from './translate-muldiv.ts';
+import { shiftHandlers } from './translate-shift.ts';
+import { simdHandlers } from './translate-sse.ts';
+import { stackHandlers } from './translate-stack.ts';
+import { stringHandlers } from './translate-string.ts';
+import { systemHandlers } from './translate-system.ts';
+import { x87Handlers } from './translate-x87.ts';
+import type { Handler } from './translator.ts';
+
+/** All opcode tables by map; the order of tables of one map does not matter. */
+export const X86_TABLES: readonly (readonly [OpcodeMap, InsnTable])[] = [
+  [0, oneByte], [0, x87Table], [1, twoByte], [1, simd0f], [2, threeByte38], [2, simd0f38], [3, simd0f3a],
+];
+
+type IntegerHandler = HandlerNames<typeof oneByte> | HandlerNames<typeof twoByte> | HandlerNames<typeof threeByte38>;
+
+/** A row without a handler does not compile. */
+const integerHandlers = {
+  ...aluHandlers, ...moveHandlers, ...shiftHandlers, ...mulDivHandlers, ...bitHandlers, ...stackHandlers, ...controlHandlers,
+  ...stringHandlers, ...systemHandlers,
+} satisfies Record<IntegerHandler, Handler>;
+
+/** Handler of every name used in the tables. */
+export const X86_HANDLERS: Readonly<Record<string, Handler>> = { ...integerHandlers, ...x87Handlers, ...simdHandlers };
+
+export interface X86Tables {
+  readonly table: DecodeTable;
+  /** By row number. */
+  readonly handlers: readonly Handler[];
+}
+
+/** Compiles the tables for a CPU with the given features. */
+export function buildX86Tables(features: FeatureSet): X86Tables {
+  const table = compileTables(X86_TABLES, features);
+  return { table, handlers: table.rows.map((row) => X86_HANDLERS[row.as ?? row.name]!) };
+}
