@@ -122,7 +122,6 @@ test('the verifier reports each broken invariant', () => {
     ['ld8u rax, [rbx], mmu0 !5\nld8u rax, [rbx], mmu0 !4\nexit', /goes backwards/],
     ['ld8u rax, [rbx], mmu0 !40\nexit', /outside the block/],
     ['ld8u rax, [rbx], mmu3\nexit', /bad access info/],
-    ['st8 rax, [rbx], mmu0 rmw\nexit', /MEM_RMW/],
     ['ld64 rax, [rbx], mmu0 align\nexit', /MEM_ALIGN/],
     ['vshl16 s1400, s1400, 16\nexit', /shift count/],
     ['lea_i64 rax, rax, rax, 4, 0\nexit', /scale/],

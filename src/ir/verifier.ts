@@ -10,7 +10,8 @@
  *  7. A call names an existing helper, gives it as many arguments as it takes and NO_SLOT for the rest, and takes a result only
  *     from a helper that has one.
  *  8. Restore words: offsets (bits 15..0) do not decrease along the block, and stay inside it where its size is given.
- *  9. Memory accesses use known info bits, a valid MMU index, MEM_RMW only for loads, MEM_ALIGN only for 16 bytes.
+ *  9. Memory accesses use known info bits, a valid MMU index, MEM_ALIGN only for 16 bytes (MEM_RMW
+ *     means nothing to a store).
  * 10. Immediates are in range: vector shifts below the lane width, `lea` scales 0..3, `vshuffle` indexes below 32.
  */
 import { fieldA, fieldB, fieldC, fieldD, fieldX, opcodeAt, word2, word3 } from './fields.ts';
@@ -125,7 +126,6 @@ class Verifier {
     this.read(fieldA(words, p), 'i64', 'a');
     if ((access & ~KNOWN_INFO) !== 0 || (access & MEM_MMU_MASK) >= this.limits.mmuIndexes)
       this.fail('bad access info');
-    if ((access & MEM_RMW) !== 0 && isStore) this.fail('MEM_RMW on a store');
     if ((access & MEM_ALIGN) !== 0 && !wide) this.fail('MEM_ALIGN on less than 16 bytes');
     if (isStore) this.read(fieldD(words, p), wide ? 'v128' : 'i64', 'd');
     else this.write(fieldD(words, p), wide ? 'v128' : 'i64');
