@@ -20,6 +20,7 @@ const SINGLE_INSN_FLAGS = HF_TF | HF_SHADOW | HF_DR7 | HF_RF | HF_ONE_INSN;
 const IR_SLACK = 0x2000;
 /** Longest x86 instruction, twice: what is copied from a device to run code there. */
 const UNCACHED_BYTES = 32;
+const NEVER_HOT = 0x7fffffff;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -56,7 +57,7 @@ export interface TranslatorOptions {
 /** Translates the block at the RIP and KEY slots into the cache. */
 export class TbTranslator {
   /** Executions before a block is reported as hot. */
-  hotThreshold = 0x7fffffff;
+  hotThreshold = NEVER_HOT;
   private readonly o: TranslatorOptions;
   private readonly ir: IrBuilder;
   private readonly window: Window;
@@ -120,7 +121,7 @@ export class TbTranslator {
     o.cache.commit(tb, {
       ripLo: request.ripLo, ripHi: request.ripHi, flags: request.flags, csBase: request.csBase, hostPc,
       hostPc2: result.crossesPage ? window.second : 0, irEnd, sizeBytes: result.sizeBytes, insns: result.insns,
-      hot: this.hotThreshold, cached,
+      hot: cached ? this.hotThreshold : NEVER_HOT, cached,
     });
     if (logging) this.logBlock(irStart, irEnd);
     this.count(result, irEnd - irStart, o.nowNs() - started);

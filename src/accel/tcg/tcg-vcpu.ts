@@ -125,6 +125,15 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
     this.memory.view.setBigUint64(this.cpuBase + offset, BigInt.asUintN(64, value), true);
   }
 
+  /** RFLAGS with the arithmetic flags, which otherwise are kept lazily. */
+  get rflags(): bigint {
+    return BigInt.asUintN(64, this.runtime.get_rflags());
+  }
+
+  set rflags(value: bigint) {
+    this.runtime.set_rflags(value);
+  }
+
   get halted(): boolean {
     return this.get(SLOT_HALTED) !== 0;
   }
@@ -336,7 +345,7 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
 
   private hot(tb: number): void {
     if ((this.log.mask & LOG_EXEC) !== 0) this.trace(tb);
-    else if (tb === this.uncached || this.regions === undefined) this.words[(tb + TB_HOT) >>> 2] = NEVER_HOT;
+    else if (this.regions === undefined) this.words[(tb + TB_HOT) >>> 2] = NEVER_HOT;
     else this.regions.hot(tb);
     if (this.regions?.full === true) this.cache.flushAll();
   }
@@ -359,7 +368,10 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
   /** Bytes at these addresses of the shared memory were or will be changed by anybody: blocks from them die. */
   codeWritten(hostAddr: number, size: number): void {
     this.counters.codeWrites++;
-    this.cache.invalidate(hostAddr, size);
+    // a region that is running holds a copy of the old code: it must not stay in a loop
+    if (this.cache.invalidate(hostAddr, size) !== 0) {
+      Atomics.or(this.words, this.base + (SLOT_EXIT_REQUEST >> 2), REQUEST_INTERRUPT);
+    }
   }
 
   /** Guest RAM was written by a device, a loader or a debugger. `ramOffset` counts from the start of the RAM buffer. */
