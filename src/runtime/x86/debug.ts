@@ -3,7 +3,8 @@
 import { CR4_DE, V_DB } from './bits';
 import { updateHflags, pollInterrupts } from './hflags';
 import {
-  CS_BASE32, DR0, DR6, DR7, DR_PENDING, EFLAGS, EXC_RF, HFLAGS, HF_CS64, HF_ONE_INSN, HF_RF, HF_SHADOW, HF_TF, RIP, SHADOW,
+  CS_BASE32, DR0, DR6, DR7, DR_PENDING, EFLAGS, EXC_RF, HFLAGS, HF_CS64, HF_ONE_INSN, HF_RF, HF_SHADOW, HF_TF, RESTORE, RIP,
+  SHADOW,
 } from './layout';
 import { raise, raiseGp, raiseUd } from './raise';
 import { CPU, cr4, get, get32, hflags, set } from './state';
@@ -86,6 +87,8 @@ export function raiseTaskTrap(): void {
 export function end_of_insn(next: i64, translated: i64): void {
   const was = <i32>translated;
   set(RIP, next);
+  // The CC_OP slot is valid; the restore word tells that of the instruction's start.
+  set(RESTORE, 0);
   let h = hflags() & ~HF_ONE_INSN;
   const movSs = get32(SHADOW) == 2 && (was & HF_SHADOW) == 0;
   if ((was & HF_SHADOW) != 0) {

@@ -2,8 +2,8 @@
 // memory is plain, one element at a time elsewhere. The registers are up to date at every point where a fault can happen.
 
 import {
-  CC_DST, CC_OP, CC_SRC, CC_SUB8, DF_STEP, DS, ES, EXIT_REQUEST, FS, HF_CS64, HF_DR7, HF_FLAT, HF_SHADOW, HF_TF, RAX, RCX, RDI, RSI,
-  SS,
+  CC_DST, CC_OP, CC_SRC, CC_SUB8, DF_STEP, DS, ES, EXIT_REQUEST, FS, HF_CS64, HF_DR7, HF_FLAT, HF_SHADOW, HF_TF, RAX, RCX, RDI, RESTORE,
+  RSI, SS,
 } from './layout';
 import { TLB_AUX, TLB_READ } from '../tcg/layout';
 import { dataInfo, ldSized, stSized } from './memory';
@@ -33,6 +33,8 @@ const INFO_REPNE: i32 = 0x1000;
 const INFO_REP: i32 = 0x2000;
 
 function begin(info: i32): void {
+  // The CC_OP slot is valid on entry and may change before a fault.
+  set(RESTORE, 0);
   size = info & 15;
   const width = (info >> 4) & 15;
   mask = width == 8 ? ~<u64>0 : width == 4 ? 0xffff_ffff : 0xffff;
