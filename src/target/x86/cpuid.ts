@@ -7,7 +7,6 @@ import {
 import { assert } from '../../util/errors.ts';
 import { AMD_REPEATED, FEATURE_BITS, type CpuidRegister } from './cpu-features.ts';
 import type { CpuModel } from './cpu-models.ts';
-import type { X86Feature } from './features.ts';
 
 export interface CpuidRow {
   readonly leaf: number;
@@ -153,20 +152,4 @@ export function installCpu(view: DataView, cpuBase: number, model: CpuModel, top
   view.setUint32(cpuBase + CPUID_COUNT, rows.length, true);
   view.setUint32(cpuBase + FEATURES, features, true);
   view.setUint32(cpuBase + PHYS_ADDR_BITS, model.physicalBits, true);
-}
-
-/** Names that differ between CPUID flags and the decoder's features. */
-const DECODER_NAMES: Readonly<Record<string, X86Feature>> = {
-  'sse4.1': 'sse4_1', 'sse4.2': 'sse4_2', abm: 'lzcnt', 'lahf-lm': 'lahf_lm', '3dnowprefetch': 'prefetchw', fpu: 'x87',
-};
-const DECODER_SAME: readonly X86Feature[] = [
-  'cmov', 'cx8', 'cx16', 'fxsr', 'mmx', 'sse', 'sse2', 'sse3', 'ssse3', 'popcnt', 'aes', 'pclmulqdq', 'rdrand', 'rdseed', 'rdtscp',
-  'rdpid', 'fsgsbase', 'invpcid', 'smap', 'clflushopt', 'clwb', 'syscall', 'sep', 'clflush',
-];
-
-/** Which optional encodings exist on this model. */
-export function decoderFeatures(model: CpuModel): ReadonlySet<X86Feature> {
-  const out = new Set<X86Feature>(DECODER_SAME.filter((name) => model.features.has(name)));
-  for (const [flag, name] of Object.entries(DECODER_NAMES)) if (model.features.has(flag)) out.add(name);
-  return out;
 }
