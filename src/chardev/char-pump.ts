@@ -30,6 +30,19 @@ export class CharPump implements CharStreamClient {
     if (this.#pending !== undefined) this.#feed();
   }
 
+  /** Resolves when everything the guest sent has been handed over, or when the stream takes nothing for `timeoutMs`. */
+  finish(sleep: (ms: number) => Promise<void>, timeoutMs: number): Promise<void> {
+    const { output } = this.#channel;
+    const step = async (left: number, idleMs: number): Promise<void> => {
+      this.#drain();
+      const rest = output.readable;
+      if (rest === 0 || idleMs >= timeoutMs) return;
+      await sleep(5);
+      await step(rest, rest === left ? idleMs + 5 : 0);
+    };
+    return step(output.readable, 0);
+  }
+
   input(bytes: Uint8Array): void {
     if (this.#pending !== undefined) {
       const joined = new Uint8Array(this.#pending.length + bytes.length);

@@ -15,6 +15,11 @@ export class RingCharBackend implements CharBackend {
     this.#notify = notify;
   }
 
+  /** The ring was full and the device holds bytes back. */
+  get isBlocked(): boolean {
+    return this.#blocked;
+  }
+
   connect(frontend: CharFrontend): void {
     this.#frontend = frontend;
     frontend.onReceivable = () => this.#receive();

@@ -34,6 +34,7 @@ export interface MachineThreads {
   terminate(): Promise<void>;
   /** Whether the threads keep the process alive. */
   setReferenced(referenced: boolean): void;
+  sleep(ms: number): Promise<void>;
 }
 
 export interface MachineParts {
@@ -45,6 +46,9 @@ export interface MachineParts {
   readonly serial: ReadonlyArray<CharStream | undefined>;
   readonly debugCon: CharStream | undefined;
 }
+
+/** How long a stream that takes nothing may hold up the end. */
+const FINISH_TIMEOUT_MS = 2000;
 
 interface Waiting {
   readonly resolve: (value: never) => void;
@@ -149,7 +153,8 @@ export class MachineClient {
 
   async #dispose(): Promise<void> {
     await this.#threads.terminate();
-    for (const pump of this.#pumps) pump.poll();
+    const sleep = (ms: number): Promise<void> => this.#threads.sleep(ms);
+    await Promise.all(this.#pumps.map((pump) => pump.finish(sleep, FINISH_TIMEOUT_MS)));
     const streams = [...this.#parts.serial, this.#parts.debugCon];
     await Promise.all(streams.map((stream) => stream?.dispose()));
     const gone = new UserError('MachineEnded', 'the machine was disposed');

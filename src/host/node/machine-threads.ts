@@ -47,6 +47,10 @@ export class NodeMachineThreads implements MachineThreads {
     else this.#machine.unref();
   }
 
+  sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, ms));
+  }
+
   #spawn(file: string, workerData: unknown): Worker {
     const worker = new Worker(new URL(file, import.meta.url), {
       workerData,

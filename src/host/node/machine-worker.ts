@@ -2,7 +2,7 @@
 import { readFileSync, writeSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import type { MachineMessage, MachineStart } from '../../system/protocol.ts';
-import { runMachineThread } from '../../system/machine-thread.ts';
+import { compileRuntime, runMachineThread } from '../../system/machine-thread.ts';
 import { monotonicClock } from './monotonic-clock.ts';
 
 export interface MachineWorkerData {
@@ -13,10 +13,6 @@ export interface MachineWorkerData {
 
 const { epoch, logFd } = workerData as MachineWorkerData;
 const port = parentPort!;
-
-function readRuntime(name: string): Uint8Array {
-  return readFileSync(new URL(`../../runtime/${name}.wasm`, import.meta.url));
-}
 
 function writeAll(fd: number, text: string): void {
   const bytes = Buffer.from(text);
@@ -31,14 +27,16 @@ function writeAll(fd: number, text: string): void {
   }
 }
 
+const runtime = compileRuntime(readFileSync(new URL('../../runtime/x86.wasm', import.meta.url)));
 const post = (message: MachineMessage): void => port.postMessage(message);
 
 port.once('message', (start: MachineStart) => {
-  runMachineThread(start, {
+  const host = {
     post,
     clock: monotonicClock(epoch),
     utcNowMs: () => Date.now(),
-    readRuntime,
-    writeLog: logFd >= 0 ? (text) => writeAll(logFd, text) : (text) => post({ kind: 'log', text }),
-  });
+    writeLog: logFd >= 0 ? (text: string) => writeAll(logFd, text) : (text: string) => post({ kind: 'log', text }),
+  };
+  runMachineThread(start, host, runtime);
+  port.close();
 });

@@ -1,6 +1,9 @@
 /** Standard input and output as a character stream. A terminal is put into raw mode and restored whatever happens. */
-import type { ReadStream } from 'node:tty';
 import type { CharStream, CharStreamClient } from '../../../chardev/char-stream.ts';
+import { FdWriter } from './fd-writer.ts';
+
+const STDOUT = 1;
+const FLUSH_TIMEOUT_MS = 2000;
 
 export interface StdioOptions {
   /** False: Ctrl-C is for the guest. True: it ends the emulator (`-chardev stdio,signal=on`). */
@@ -8,12 +11,10 @@ export interface StdioOptions {
 }
 
 export class StdioStream implements CharStream {
-  readonly #input: ReadStream | NodeJS.ReadStream = process.stdin;
-  readonly #output = process.stdout;
+  readonly #input = process.stdin;
+  readonly #output = new FdWriter(STDOUT);
   readonly #restore = (): void => this.#restoreTerminal();
-  #client: CharStreamClient | undefined;
   #raw = false;
-  #ended = false;
 
   constructor(options: StdioOptions) {
     if (this.#input.isTTY && !options.signal) {
@@ -21,21 +22,15 @@ export class StdioStream implements CharStream {
       this.#raw = true;
       process.once('exit', this.#restore);
     }
-    this.#output.on('drain', () => this.#client?.writable());
-    // A reader that went away (`lyrebird … | head`) is no reason to die: the guest goes on.
-    this.#output.on('error', () => {
-      this.#ended = true;
-      this.#client?.writable();
-    });
   }
 
+  /** A reader that went away (`lyrebird … | head`) is no reason to die: the guest goes on. */
   write(bytes: Uint8Array): boolean {
-    if (this.#ended) return true;
     return this.#output.write(bytes);
   }
 
   connect(client: CharStreamClient): void {
-    this.#client = client;
+    this.#output.onWritable = () => client.writable();
     this.#input.on('data', (data: Buffer) => client.input(data));
     this.#input.on('error', () => {});
   }
@@ -49,22 +44,20 @@ export class StdioStream implements CharStream {
   }
 
   async dispose(): Promise<void> {
-    this.#input.pause();
     this.#input.removeAllListeners('data');
+    this.#input.pause();
+    // Lets go of a pipe or terminal, so that the process can end by itself.
+    (this.#input as { unref?: () => void }).unref?.();
     this.#restoreTerminal();
     process.removeListener('exit', this.#restore);
-    // Lets go of a pipe or terminal, so that the process can end by itself.
-    (this.#input as ReadStream).unref?.();
-    if (!this.#ended && this.#output.writableLength > 0) {
-      await new Promise<void>((resolve) => this.#output.write('', () => resolve()));
-    }
+    await this.#output.flush(FLUSH_TIMEOUT_MS);
   }
 
   #restoreTerminal(): void {
     if (!this.#raw) return;
     this.#raw = false;
     try {
-      this.#input.setRawMode?.(false);
+      this.#input.setRawMode(false);
     } catch {
       // the terminal is gone
     }

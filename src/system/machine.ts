@@ -1,0 +1,313 @@
+/** A virtual machine on the machine thread: board, vCPU, clocks, character devices and the requests of the main thread. */
+import type { VcpuBus, VcpuExit } from '../accel/accelerator.ts';
+import { LOG_EXEC, LOG_GUEST_ERRORS, LOG_ITEMS, LOG_UNIMP, type TcgLog } from '../accel/tcg/log.ts';
+import { TcgMemory } from '../accel/tcg/tcg-memory.ts';
+import { TcgVcpu } from '../accel/tcg/tcg-vcpu.ts';
+import type { WasmModuleHandle } from '../accel/tcg/webassembly.ts';
+import { CharChannel } from '../chardev/char-channel.ts';
+import { RingCharBackend } from '../chardev/ring-backend.ts';
+import { type Clock, OffsetWallClock, VirtualClock, type WallClock } from '../core/clock.ts';
+import { type Timer, TimerQueue } from '../core/timer.ts';
+import { PcBoard, pcBusAccess } from '../machine/pc.ts';
+import { pcRamBufferBytes } from '../machine/pc-memory.ts';
+import { REQUEST_RETURN } from '../runtime/tcg/layout.ts';
+import { A20_MASK, TSC_OFFSET } from '../runtime/x86/layout.ts';
+import { decoderFeatures, installCpu } from '../target/x86/cpuid.ts';
+import { parseCpu } from '../target/x86/cpu-models.ts';
+import type { TargetDescriptor } from '../target/target.ts';
+import { createX86Target } from '../target/x86/x86-target.ts';
+import { UserError } from '../util/errors.ts';
+import type { MachineConfig } from './config.ts';
+import { ControlChannel } from './control-channel.ts';
+import { Lifecycle, type LifecycleEvent } from './lifecycle.ts';
+import { type LoopClient, runMachineLoop } from './machine-loop.ts';
+import { MachineRequestHandler } from './machine-requests.ts';
+import type { KickWord, MachineMessage, MachineStart } from './protocol.ts';
+import { TickerChannel } from './ticker.ts';
+import { applyInitialState } from './x86-registers.ts';
+
+/** What the machine thread gets from the host it runs on. */
+export interface MachineHost {
+  /** To the main thread; needs no event loop on this side. */
+  post(message: MachineMessage): void;
+  /** Monotonic; the ticker reads the same clock. */
+  readonly clock: Clock;
+  utcNowMs(): number;
+  writeLog(text: string): void;
+}
+
+/** The TSC counts nanoseconds of virtual time; CPUID leaves 15H and 40000010H say so. */
+const TSC_HZ = 1e9;
+/** Output without a newline reaches the main thread within this time. */
+const FLUSH_NS = 1e6;
+const END_TIMEOUT_MS = 1000;
+
+export class Machine implements LoopClient {
+  readonly config: MachineConfig;
+  readonly board: PcBoard;
+  readonly vcpu: TcgVcpu;
+  readonly target: TargetDescriptor;
+  readonly lifecycle: Lifecycle;
+  readonly log: TcgLog;
+
+  readonly #start: MachineStart;
+  readonly #host: MachineHost;
+  readonly #clock: VirtualClock;
+  readonly #timers: TimerQueue;
+  readonly #control: ControlChannel;
+  readonly #ticker: TickerChannel;
+  readonly #serial: ReadonlyArray<RingCharBackend | undefined>;
+  readonly #debugCon: RingCharBackend | undefined;
+  readonly #flushTimer: Timer;
+  readonly #requests: MachineRequestHandler;
+  readonly #longMode: boolean;
+  #outputPending = false;
+  #a20 = true;
+
+  /** `UserError` for what cannot be built. */
+  constructor(start: MachineStart, host: MachineHost, runtimeModule: WasmModuleHandle) {
+    const { config } = start;
+    this.config = config;
+    this.#start = start;
+    this.#host = host;
+    this.#control = new ControlChannel(start.control);
+    this.#ticker = new TickerChannel(start.ticker);
+    this.#clock = new VirtualClock(host.clock);
+    this.#timers = new TimerQueue(this.#clock);
+    this.#flushTimer = this.#timers.create(() => {});
+    this.log = { mask: logMask(config.logItems), write: (text) => host.writeLog(text) };
+    this.lifecycle = new Lifecycle(config, {
+      reset: () => this.#reset(),
+      setRunning: (running) => (running ? this.#clock.start() : this.#clock.stop()),
+      onEvent: (event) => this.#onEvent(event),
+    });
+    this.#serial = start.charDevices.serial.map((buffer) => this.#createBackend(buffer));
+    this.#debugCon = this.#createBackend(start.charDevices.debugCon);
+
+    const model = parseCpu(config.cpu);
+    this.#longMode = model.features.has('lm');
+    const memory = new TcgMemory(pcRamBufferBytes({ memoryBytes: config.memoryBytes, firmware: start.firmware }));
+    const board = (): PcBoard => this.board;
+    this.target = createX86Target(decoderFeatures(model));
+    this.vcpu = new TcgVcpu({
+      target: this.target,
+      memory,
+      runtimeModule,
+      bus: createBus(board, () => this.#clock.nowNs()),
+      tier: config.accelerator.tier,
+      log: this.log,
+      nowNs: () => host.clock.nowNs(),
+    });
+    installCpu(memory.view, this.vcpu.cpuBase, model, { apicId: 0, cpus: 1 });
+    if ((this.log.mask & LOG_EXEC) !== 0) this.vcpu.traceBlocks();
+    this.board = new PcBoard({
+      memoryBytes: config.memoryBytes,
+      firmware: start.firmware,
+      ramBuffer: memory.ram,
+      timers: this.#timers,
+      wallClock: this.#createWallClock(),
+      cpu: this.vcpu,
+      tsc: { nowTicks: () => this.#guestTsc(), frequencyHz: TSC_HZ },
+      hasX2Apic: model.features.has('x2apic'),
+      hasTscDeadline: model.features.has('tsc-deadline'),
+      power: this.lifecycle,
+      setA20: (open) => this.#setA20(open),
+      serial: this.#serial,
+      debugCon: config.debugCon && this.#debugCon && { ...config.debugCon, backend: this.#debugCon },
+      debugExit: config.debugExit,
+      hpet: config.hpet,
+      acpi: config.acpi,
+    });
+    this.#followMemory(memory);
+    this.lifecycle.onRequest = () => this.vcpu.requestExit();
+    this.#requests = new MachineRequestHandler(this, this.#serial);
+  }
+
+  get isRunning(): boolean {
+    return this.lifecycle.isRunning;
+  }
+
+  get isEnded(): boolean {
+    return this.lifecycle.isEnded;
+  }
+
+  /** Virtual time since the machine started. */
+  nowNs(): number {
+    return this.#clock.nowNs();
+  }
+
+  /** Runs until the machine has ended. */
+  run(): void {
+    this.lifecycle.start();
+    this.#host.post({ kind: 'started', kick: this.#kickWord(), state: this.lifecycle.state });
+    runMachineLoop(this, {
+      vcpu: this.vcpu,
+      timers: this.#timers,
+      hostClock: this.#host.clock,
+      doorbell: this.#control.doorbell,
+      ticker: this.#ticker,
+    });
+  }
+
+  // --- LoopClient
+
+  poll(): void {
+    for (;;) {
+      const message = this.#control.receive();
+      if (message === undefined) break;
+      this.#host.post(this.#requests.handle(message));
+    }
+    for (const backend of this.#serial) backend?.poll();
+    this.#debugCon?.poll();
+  }
+
+  settle(): void {
+    this.lifecycle.settle();
+    if (this.#outputPending) this.#postNews();
+  }
+
+  onShutdownCycle(): void {
+    this.lifecycle.requestReset('triple-fault');
+  }
+
+  onDebugExit(_exit: VcpuExit): void {
+    this.lifecycle.pause();
+  }
+
+  // --- wiring
+
+  #createBackend(buffer: SharedArrayBuffer | undefined): RingCharBackend | undefined {
+    if (buffer === undefined) return undefined;
+    return new RingCharBackend(new CharChannel(buffer), (urgent) => this.#onOutput(urgent));
+  }
+
+  #onOutput(urgent: boolean): void {
+    if (urgent) {
+      this.#postNews();
+    } else if (!this.#outputPending) {
+      this.#outputPending = true;
+      this.#flushTimer.arm(this.#clock.nowNs() + FLUSH_NS);
+    }
+  }
+
+  #postNews(): void {
+    this.#outputPending = false;
+    if (this.#control.setNews()) this.#host.post({ kind: 'news' });
+  }
+
+  #createWallClock(): WallClock {
+    const { startMs, offsetMs, clock } = this.config.rtc;
+    const source = clock === 'vm' ? this.#clock : this.#host.clock;
+    if (startMs !== undefined) return new OffsetWallClock(source, startMs);
+    if (clock === 'vm') return new OffsetWallClock(source, this.#host.utcNowMs() + offsetMs);
+    return { nowMs: () => this.#host.utcNowMs() + offsetMs };
+  }
+
+  #guestTsc(): number {
+    return this.#clock.nowNs() + Number(BigInt.asIntN(64, this.vcpu.readSlot(TSC_OFFSET)));
+  }
+
+  #setA20(open: boolean): void {
+    if (open === this.#a20) return;
+    this.#a20 = open;
+    this.#applyA20();
+  }
+
+  #applyA20(): void {
+    const mask = this.#a20 ? -1n : ~(1n << 20n);
+    this.vcpu.writeSlot(A20_MASK, mask);
+    this.vcpu.memoryMapChanged();
+  }
+
+  /** Keeps the translator's idea of RAM and of what is translated in step with the board. */
+  #followMemory(memory: TcgMemory): void {
+    const space = this.board.memory;
+    const update = (): void => {
+      const ranges = space.flatView.ranges.filter((range) => range.ramOffset >= 0);
+      memory.setRamMap(
+        ranges.map((range) => ({
+          start: range.start,
+          sizeBytes: range.end - range.start,
+          ramOffset: range.ramOffset,
+          readOnly: range.readOnly,
+        })),
+      );
+      this.vcpu.memoryMapChanged();
+    };
+    space.onChanged(update);
+    update();
+    space.ram.onWrite((ramOffset, sizeBytes) => this.vcpu.ramWritten(ramOffset, sizeBytes));
+    space.onUnassigned = ({ addr, size, value }) => {
+      if ((this.log.mask & LOG_GUEST_ERRORS) === 0) return;
+      const what = value === undefined ? 'read of' : `write of 0x${value.toString(16)} to`;
+      this.log.write(`guest error: ${what} ${size} bytes at unassigned address 0x${addr.toString(16)}\n`);
+    };
+    this.board.io.onUnassigned = ({ addr, size, value }) => {
+      if ((this.log.mask & LOG_UNIMP) === 0) return;
+      const what = value === undefined ? 'read of' : `write of 0x${value.toString(16)} to`;
+      this.log.write(`unimplemented: ${what} ${size} bytes at port 0x${addr.toString(16)}\n`);
+    };
+  }
+
+  #kickWord(): KickWord {
+    const words = new Int32Array(this.vcpu.memory.buffer, this.vcpu.exitRequestAddress, 1);
+    return { words, index: 0, bits: REQUEST_RETURN };
+  }
+
+  #reset(): void {
+    this.vcpu.reset();
+    this.board.reset();
+    this.#applyA20();
+    const { kernel, modules } = this.#start;
+    if (kernel === undefined) return;
+    const state = this.board.boot({ kernel, modules, commandLine: this.config.commandLine, longMode: this.#longMode });
+    applyInitialState(this.vcpu, state);
+  }
+
+  #onEvent(event: LifecycleEvent): void {
+    if (event.kind === 'end') this.#drainOutput();
+    this.#host.post({ kind: 'event', event, state: this.lifecycle.state });
+  }
+
+  /** The guest's last words: waits for the main thread to make room, as long as it does make some. */
+  #drainOutput(): void {
+    const backends = [...this.#serial, this.#debugCon];
+    for (;;) {
+      const rung = this.#control.doorbell.read();
+      for (const backend of backends) backend?.poll();
+      if (!backends.some((backend) => backend?.isBlocked === true)) return;
+      this.#host.post({ kind: 'news' });
+      if (!this.#control.doorbell.wait(rung, END_TIMEOUT_MS)) return;
+    }
+  }
+}
+
+function createBus(board: () => PcBoard, tsc: () => number): VcpuBus {
+  let access: ReturnType<typeof pcBusAccess> | undefined;
+  const bus = (): ReturnType<typeof pcBusAccess> => (access ??= pcBusAccess(board()));
+  return {
+    readMmio: (address, size) => bus().readMmio(address, size),
+    writeMmio: (address, size, value) => bus().writeMmio(address, size, value),
+    readPort: (port, size) => bus().readPort(port, size),
+    writePort: (port, size, value) => bus().writePort(port, size, value),
+    acknowledgeInterrupt: () => board().localApic.acknowledge(),
+    readApicMsr: (index) => board().localApic.readMsr(index),
+    writeApicMsr: (index, lo, hi) => board().localApic.writeMsr(index, lo, hi),
+    readTpr: () => board().localApic.getTpr(),
+    writeTpr: (value) => board().localApic.setTpr(value),
+    readTsc: tsc,
+  };
+}
+
+/** Bits of the `-d` items. `UserError` for an unknown one. */
+export function logMask(items: readonly string[]): number {
+  let mask = 0;
+  for (const item of items) {
+    const bit = LOG_ITEMS[item];
+    if (bit === undefined) {
+      throw new UserError('UnknownLogItem', `-d: unknown item "${item}" (known: ${Object.keys(LOG_ITEMS).join(', ')})`);
+    }
+    mask |= bit;
+  }
+  return mask;
+}
