@@ -231,7 +231,7 @@ export function arith32(op: i32, a: u32, b: u32): u32 {
 function minMax64(op: i32, a: u64, b: u64): u64 {
   if (isNan64(a) || isNan64(b)) {
     flags |= IE;
-    return b;
+    return daz && (b & F64_INF) == 0 ? b & TOP : b;
   }
   const order = compare64(a, b, true);
   const pickA = op == MIN ? order < 0 : order == 1;
@@ -242,7 +242,7 @@ function minMax64(op: i32, a: u64, b: u64): u64 {
 function minMax32(op: i32, a: u32, b: u32): u32 {
   if (isNan32(a) || isNan32(b)) {
     flags |= IE;
-    return b;
+    return daz && (b & F32_INF) == 0 ? b & 0x80000000 : b;
   }
   const order = compare32(a, b, true);
   const pickA = op == MIN ? order < 0 : order == 1;

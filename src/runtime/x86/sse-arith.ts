@@ -321,7 +321,10 @@ function horizontal32(op: i32, a: v128, b: v128): v128 {
   return soft32(op == HADD ? ADD : SUB, x, y);
 }
 
-/** DPPS: dot product of the lanes named by imm bits 7..4 into those named by bits 3..0 (SDM Vol. 2). */
+/**
+ * DPPS: dot product of the lanes named by imm bits 7..4 into those named by bits 3..0 (SDM Vol. 2). An unmasked exception
+ * of the products or of a level of sums stops there.
+ */
 export function sse_dpps(d: i64, s: i64, imm: i64): void {
   const pd = CPU + i32(d);
   const m = i32(imm);
@@ -332,7 +335,11 @@ export function sse_dpps(d: i64, s: i64, imm: i64): void {
   const p1 = (m & 0x20) != 0 ? arith32(MUL, i32x4.extract_lane(a, 1), i32x4.extract_lane(b, 1)) : 0;
   const p2 = (m & 0x40) != 0 ? arith32(MUL, i32x4.extract_lane(a, 2), i32x4.extract_lane(b, 2)) : 0;
   const p3 = (m & 0x80) != 0 ? arith32(MUL, i32x4.extract_lane(a, 3), i32x4.extract_lane(b, 3)) : 0;
-  const r = i32(arith32(ADD, arith32(ADD, p0, p1), arith32(ADD, p2, p3)));
+  if (!report()) return;
+  const low = arith32(ADD, p0, p1);
+  const high = arith32(ADD, p2, p3);
+  if (!report()) return;
+  const r = i32(arith32(ADD, low, high));
   if (!report()) return;
   store<i32>(pd, (m & 1) != 0 ? r : 0);
   store<i32>(pd, (m & 2) != 0 ? r : 0, 4);
@@ -348,6 +355,7 @@ export function sse_dppd(d: i64, s: i64, imm: i64): void {
   enterSse();
   const p0 = (m & 0x10) != 0 ? arith64(MUL, i64x2.extract_lane(a, 0), i64x2.extract_lane(b, 0)) : 0;
   const p1 = (m & 0x20) != 0 ? arith64(MUL, i64x2.extract_lane(a, 1), i64x2.extract_lane(b, 1)) : 0;
+  if (!report()) return;
   const r = arith64(ADD, p0, p1);
   if (!report()) return;
   store<u64>(pd, (m & 1) != 0 ? r : 0);

@@ -4,7 +4,7 @@ import { CR4, FP_FAST, MXCSR } from './layout';
 import { CR4_OSXMMEXCPT, V_UD, V_XM } from './bits';
 import { raiseGp, raisePlain } from './raise';
 import { CPU, get, get32, set } from './state';
-import { daz, flags, ftz, masks, rc, wrap } from '../softfloat/core';
+import { OE, UE, daz, flags, ftz, masks, rc, wrap } from '../softfloat/core';
 
 export const MXCSR_RESERVED: u32 = 0xffff0000;
 const MXCSR_DAZ: u32 = 0x40;
@@ -44,7 +44,8 @@ export function enterSse(): void {
   rc = i32(m >> 13) & 3;
   daz = (m & MXCSR_DAZ) != 0;
   ftz = (m & MXCSR_FTZ) != 0;
-  wrap = 0;
+  // An unmasked response discards the result, but PE follows from the bias-adjusted one.
+  wrap = ~masks & (OE | UE);
 }
 
 /**

@@ -1,0 +1,237 @@
+// MMX and SSE instructions, translated and interpreted, against a real processor (tests/golden/fp).
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import test from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { generateInterpreter } from '../../accel/tcg/interp/generate.ts';
+import { webAssembly } from '../../accel/tcg/webassembly.ts';
+import { IrBuilder } from '../../ir/builder.ts';
+import {
+  FAULT_NONE, JC_BASE, JC_BITS, JC_ENTRIES, JC_ENTRY_SIZE, JC_FUNC, JC_IR, JC_KEY, JC_RIP, JC_TB, TB_ARENA, TB_DESCRIPTOR_SIZE,
+  TB_HOT, TB_RIP, TLB_ADDEND, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_READ, TLB_WRITE, VCPU_BASE,
+} from '../../runtime/tcg/layout.ts';
+import { Operands, Outcome } from '../../runtime/x86/fp-vectors.cases.ts';
+import {
+  CC_EFLAGS, CC_OP, CC_SRC, CR0, CR4, FAULT, FPR, FPU_CW, FPU_SW, FPU_TAGS, FPU_TOP, HF_CS64, HF_CS_FLAT, HF_FLAT, HF_LMA, HF_OSFXSR,
+  HF_PE, KEY, MXCSR, RAX, RCX, RDI, RDX, RIP, TEMP_BASE, TEMP_LIMIT, XMM,
+} from '../../runtime/x86/layout.ts';
+import { compileTables } from './decode-table.ts';
+import { X86_FEATURES } from './features.ts';
+import { X86_HELPERS } from './helpers.ts';
+import { simd0f, simd0f38, simd0f3a } from './table-sse.ts';
+import { simdHandlers } from './translate-sse.ts';
+import type { Handler } from './translator.ts';
+import { Translator } from './translator.ts';
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+const CODE = 0x1d0_0000;
+const DATA = 0x1d1_0000;
+const DATA_VA = 0x40_0000;
+const CODE_RIP = 0x1000;
+const FLAGS = HF_CS64 | HF_LMA | HF_PE | HF_OSFXSR | HF_FLAT | HF_CS_FLAT;
+/** Bytes of a digested record in vectors.bin in front of the SIMD section. */
+const SIMD_START = 138984;
+const SIMD_SECTION = 64;
+
+class Machine {
+  readonly view: DataView;
+  private readonly enter: () => number;
+  private readonly exports: Readonly<Record<string, (...a: never[]) => unknown>>;
+  private readonly ir: IrBuilder;
+  private readonly bytes: Uint8Array;
+  private readonly translator: Translator;
+
+  constructor() {
+    const wasm = webAssembly();
+    const memory = new wasm.Memory({ initial: 600, maximum: 65536, shared: true });
+    const host = new Proxy({}, { get: () => () => 0 });
+    const runtime = new wasm.Instance(
+      new wasm.Module(readFileSync(process.env['LYREBIRD_RUNTIME'] ?? `${root}dist/runtime/x86.wasm`)),
+      { env: { memory, cpu_base: VCPU_BASE, abort: () => undefined }, host },
+    );
+    this.exports = runtime.exports as Machine['exports'];
+    const table = new wasm.Table({ element: 'anyfunc', initial: 1 });
+    const module = new wasm.Module(generateInterpreter({ cpuBase: VCPU_BASE, helpers: X86_HELPERS }));
+    const instance = new wasm.Instance(module, { env: { memory, table }, runtime: { ...runtime.exports, tb_find: () => 0 } });
+    this.enter = instance.exports['enter'] as () => number;
+    this.view = new DataView(memory.buffer);
+    this.bytes = new Uint8Array(memory.buffer);
+    this.ir = new IrBuilder(memory.buffer, TEMP_BASE, TEMP_LIMIT);
+    const decode = compileTables([[1, simd0f], [2, simd0f38], [3, simd0f3a]], new Set(X86_FEATURES));
+    const undefinedOpcode: Handler = (t) => t.raiseUd();
+    const handlers = decode.rows.map((r) => (simdHandlers as Record<string, Handler>)[r.as ?? r.name] ?? undefinedOpcode);
+    this.translator = new Translator(decode, handlers);
+    this.mapData();
+  }
+
+  private mapData(): void {
+    const entry = VCPU_BASE + TLB_BASE + ((DATA_VA >> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_SIZE;
+    this.view.setBigInt64(entry + TLB_READ, BigInt(DATA_VA), true);
+    this.view.setBigInt64(entry + TLB_WRITE, BigInt(DATA_VA), true);
+    this.view.setInt32(entry + TLB_ADDEND, DATA - DATA_VA, true);
+  }
+
+  get(slot: number): bigint {
+    return this.view.getBigUint64(VCPU_BASE + slot, true);
+  }
+
+  set(slot: number, value: bigint | number): void {
+    this.view.setBigUint64(VCPU_BASE + slot, BigInt.asUintN(64, BigInt(value)), true);
+  }
+
+  flags(): bigint {
+    return (this.exports['cc_all'] as () => bigint)();
+  }
+
+  /** Translates one instruction into the block at CODE_RIP. */
+  translate(code: Uint8Array): void {
+    this.bytes.fill(0x90, CODE, CODE + 32);
+    this.bytes.set(code, CODE);
+    const { ir, view } = this;
+    const block = TB_ARENA + TB_DESCRIPTOR_SIZE;
+    ir.begin(block, block + 0x10000);
+    const window = { bytes: this.bytes, start: CODE, end: CODE + 4096, nextPage: () => -1 };
+    const result = { sizeBytes: 0, insns: 0, crossesPage: false };
+    this.translator.translate({ ripLo: CODE_RIP, ripHi: 0, flags: FLAGS, csBase: 0, maxInsns: 1, code: window }, ir, result);
+    assert.equal(result.sizeBytes, code.length, `length of ${Buffer.from(code).toString('hex')}`);
+    view.setBigUint64(TB_ARENA + TB_RIP, BigInt(CODE_RIP), true);
+    view.setInt32(TB_ARENA + TB_HOT, -1, true);
+    const index = (CODE_RIP ^ (CODE_RIP >> JC_BITS)) & (JC_ENTRIES - 1);
+    const entry = VCPU_BASE + JC_BASE + index * JC_ENTRY_SIZE;
+    view.setBigUint64(entry + JC_RIP, BigInt(CODE_RIP), true);
+    view.setBigUint64(entry + JC_KEY, BigInt(FLAGS), true);
+    view.setUint32(entry + JC_FUNC, 0, true);
+    view.setUint32(entry + JC_IR, block, true);
+    view.setUint32(entry + JC_TB, TB_ARENA, true);
+  }
+
+  run(): void {
+    this.set(KEY, FLAGS);
+    this.set(RIP, CODE_RIP);
+    this.set(FAULT, FAULT_NONE);
+    this.enter();
+  }
+}
+
+// ---- operands, as in generate-sse.h
+
+const T8 = [0, 1, 0x7f, 0x80, 0x81, 0xff, 0xfe, 0x40];
+const T16 = [0, 1, 0x7fff, 0x8000, 0x8001, 0xffff, 0xfffe, 0x4000];
+const T32 = [0, 1, 0x7fffffff, 0x80000000, 0x80000001, 0xffffffff, 0xfffffffe, 0x40000000];
+const TEXT = [0, 97, 98, 99, 65, 122, 0x80, 0xff, 97, 98, 99, 97, 98, 97, 109, 48];
+
+function lanes(mode: number, a: bigint): bigint {
+  if (mode === 0) return a;
+  const [table, width] = [[T8, 8], [T8, 8], [T16, 16], [T32, 32], [TEXT, 8]][mode]! as [number[], number];
+  let r = 0n;
+  for (let i = 0; i < 64; i += width) r |= BigInt(table[low(a >> BigInt(i), 4) & (table.length - 1)]!) << BigInt(i);
+  return r;
+}
+
+/** `Number` of a bigint above 2^53 would round: only the low bits are wanted. */
+function low(a: bigint, bits: number): number {
+  return Number(BigInt.asUintN(bits, a));
+}
+
+function half(c: string, g: Operands): bigint {
+  switch (c) {
+    case 'S': case 'P': {
+      const lo = BigInt(g.f32());
+      return lo | (BigInt(g.f32()) << 32n);
+    }
+    case 'D': case 'Q': return g.f64();
+    case 'J': case 'O': return g.int();
+    case 'T': return lanes(4, g.next());
+    default: {
+      const mode = low(g.next(), 2);
+      return lanes(mode, g.next());
+    }
+  }
+}
+
+function mxcsr(c: string, g: Operands): number {
+  const r = g.next();
+  if (!'SDJPQO'.includes(c)) return 0x1f80;
+  const flags = ((r >> 16n) & 1n ? 0x20 : 0) | (((r >> 17n) & 3n) === 0n ? low(r >> 20n, 6) : 0);
+  if ((r >> 26n) & 1n) return 0x1f80 | flags;
+  const masks = (r & 7n) < 6n ? 63 : low(r >> 32n, 6);
+  const modes = (((r >> 12n) & 3n) === 0n ? 0x40 : 0) | (((r >> 14n) & 3n) === 0n ? 0x8000 : 0);
+  return (masks << 7) | (low(r >> 8n, 2) << 13) | modes | flags;
+}
+
+function counts(c: string): number {
+  return 'SDPQ'.includes(c) ? 150 : 'JO'.includes(c) ? 60 : c === 'T' ? 40 : 16;
+}
+
+const machine = new Machine();
+
+function setUp(c: string, g: Operands): void {
+  const m = machine;
+  const xmm = [0, 1, 2, 3, 4, 5].map(() => half(c, g));
+  const mm = [0, 1].map(() => half(c === 'P' || c === 'Q' ? 'I' : c, g));
+  let rax = g.int();
+  const rcx = g.next();
+  let rdx = g.int();
+  const count = g.next();
+  if (c === 'H') xmm[4] = count % 70n;
+  if (c === 'N') mm[1] = count % 70n;
+  if (c === 'T') {
+    rax = (count % 41n) - 20n;
+    rdx = ((count >> 32n) % 41n) - 20n;
+  }
+  const csr = mxcsr(c, g);
+  xmm.forEach((x, i) => m.set(XMM + i * 8, x));
+  for (let i = 0; i < 8; i++) m.set(FPR + i * 16 + 8, 0xffff);
+  m.set(FPR + 16, mm[0]!);
+  m.set(FPR + 32, mm[1]!);
+  m.set(FPU_TOP, 0);
+  m.set(FPU_TAGS, 0);
+  m.set(FPU_SW, 0);
+  m.set(FPU_CW, 0x37f);
+  m.set(RAX, rax);
+  m.set(RCX, rcx);
+  m.set(RDX, rdx);
+  m.set(RDI, DATA_VA);
+  m.set(CC_OP, CC_EFLAGS);
+  m.set(CC_SRC, 0);
+  m.set(CR0, 0x80000031);
+  m.set(CR4, 0x620);
+  (m as unknown as { exports: { sse_ldmxcsr(v: bigint): void } }).exports.sse_ldmxcsr(BigInt(csr));
+  m.view.setBigUint64(DATA, 'MNO'.includes(c) ? mm[1]! : xmm[4]!, true);
+  m.view.setBigUint64(DATA + 8, xmm[5]!, true);
+  for (let i = 16; i < 32; i++) m.view.setUint8(DATA + i, (i * 37) & 255);
+}
+
+function outcome(c: string): Outcome {
+  const m = machine;
+  const out = new Outcome();
+  if (m.get(FAULT) !== 0n) return out.put(1, 1).put(m.get(XMM + 16), 8).put(m.get(XMM + 24), 8).put(m.get(MXCSR), 2);
+  out.put(0, 1);
+  for (let i = 0; i < 4; i++) out.put(m.get(XMM + i * 8), 8);
+  out.put(m.get(RAX), 8).put(m.get(RCX), 8).put(m.flags(), 2).put(m.get(MXCSR), 2);
+  for (let i = 0; i < 32; i++) out.put(m.view.getUint8(DATA + i), 1);
+  if (!'MNPQO'.includes(c)) return out;
+  let tags = 0;
+  for (let i = 0; i < 8; i++) if (m.view.getUint8(VCPU_BASE + FPU_TAGS + i) === 0) tags |= 1 << i;
+  return out.put(m.get(FPR + 16), 8).put(tags, 1);
+}
+
+test('MMX and SSE instructions match the recorded processor', () => {
+  const vectors = readFileSync(`${root}tests/golden/fp/vectors.bin`);
+  const list = readFileSync(`${root}tests/golden/fp/simd-instructions.txt`, 'utf8').trim().split('\n');
+  const bad: string[] = [];
+  let at = SIMD_START;
+  list.forEach((line, op) => {
+    const [c, hex] = line.split(' ') as [string, string];
+    const g = new Operands(SIMD_SECTION, op);
+    machine.translate(Buffer.from(hex, 'hex'));
+    for (let i = 0; i < counts(c); i++, at += 2) {
+      setUp(c, g);
+      machine.run();
+      const out = outcome(c);
+      if (out.digest() !== vectors.readUInt16LE(at)) bad.push(`${op} ${i}: ${line}: ${Buffer.from(out.bytes).toString('hex')}`);
+    }
+  });
+  assert.equal(bad.length, 0, `${bad.length} differ\n${bad.slice(0, Number(process.env['BAD'] ?? 40)).join('\n')}`);
+  assert.equal(at, vectors.length);
+});
