@@ -12,7 +12,8 @@ import { PcBoard, pcBusAccess } from '../machine/pc.ts';
 import { pcRamBufferBytes } from '../machine/pc-memory.ts';
 import { REQUEST_RETURN } from '../runtime/tcg/layout.ts';
 import { A20_MASK, TSC_OFFSET } from '../runtime/x86/layout.ts';
-import { decoderFeatures, installCpu } from '../target/x86/cpuid.ts';
+import { installCpu } from '../target/x86/cpuid.ts';
+import { encodingFeatures } from '../target/x86/features.ts';
 import { parseCpu } from '../target/x86/cpu-models.ts';
 import type { TargetDescriptor } from '../target/target.ts';
 import { createX86Target } from '../target/x86/x86-target.ts';
@@ -88,7 +89,7 @@ export class Machine implements LoopClient {
     this.#longMode = model.features.has('lm');
     const memory = new TcgMemory(pcRamBufferBytes({ memoryBytes: config.memoryBytes, firmware: start.firmware }));
     const board = (): PcBoard => this.board;
-    this.target = createX86Target(decoderFeatures(model));
+    this.target = createX86Target(encodingFeatures(model.features));
     this.vcpu = new TcgVcpu({
       target: this.target,
       memory,
