@@ -19,7 +19,9 @@ import { compileTables } from './decode-table.ts';
 import { X86_FEATURES } from './features.ts';
 import { X86_HELPERS } from './helpers.ts';
 import { simd0f, simd0f38, simd0f3a } from './table-sse.ts';
+import { x87Table } from './table-x87.ts';
 import { simdHandlers } from './translate-sse.ts';
+import { x87Handlers } from './translate-x87.ts';
 import type { Handler } from './translator.ts';
 import { Translator } from './translator.ts';
 
@@ -32,6 +34,8 @@ const FLAGS = HF_CS64 | HF_LMA | HF_PE | HF_OSFXSR | HF_FLAT | HF_CS_FLAT;
 /** Bytes of a digested record in vectors.bin in front of the SIMD section. */
 const SIMD_START = 138984;
 const SIMD_SECTION = 64;
+const X87_START = 222344;
+const X87_SECTION = 65;
 
 class Machine {
   readonly view: DataView;
@@ -57,9 +61,10 @@ class Machine {
     this.view = new DataView(memory.buffer);
     this.bytes = new Uint8Array(memory.buffer);
     this.ir = new IrBuilder(memory.buffer, TEMP_BASE, TEMP_LIMIT);
-    const decode = compileTables([[1, simd0f], [2, simd0f38], [3, simd0f3a]], new Set(X86_FEATURES));
+    const decode = compileTables([[0, x87Table], [1, simd0f], [2, simd0f38], [3, simd0f3a]], new Set(X86_FEATURES));
     const undefinedOpcode: Handler = (t) => t.raiseUd();
-    const handlers = decode.rows.map((r) => (simdHandlers as Record<string, Handler>)[r.as ?? r.name] ?? undefinedOpcode);
+    const all: Record<string, Handler> = { ...simdHandlers, ...x87Handlers };
+    const handlers = decode.rows.map((r) => all[r.as ?? r.name] ?? undefinedOpcode);
     this.translator = new Translator(decode, handlers);
     this.mapData();
   }
@@ -81,6 +86,10 @@ class Machine {
 
   flags(): bigint {
     return (this.exports['cc_all'] as () => bigint)();
+  }
+
+  tagWord(): number {
+    return (this.exports['fpu_tag_word'] as () => number)();
   }
 
   /** Translates one instruction into the block at CODE_RIP. */
@@ -229,6 +238,64 @@ test('MMX and SSE instructions match the recorded processor', () => {
       setUp(c, g);
       machine.run();
       const out = outcome(c);
+      if (out.digest() !== vectors.readUInt16LE(at)) bad.push(`${op} ${i}: ${line}: ${Buffer.from(out.bytes).toString('hex')}`);
+    }
+  });
+  assert.equal(bad.length, 0, `${bad.length} differ\n${bad.slice(0, Number(process.env['BAD'] ?? 40)).join('\n')}`);
+  assert.equal(at, X87_START);
+});
+
+/** x87 state and registers, as x87Case in generate-x87.h. */
+function setUpX87(g: Operands): void {
+  const m = machine;
+  for (let i = 0; i < 8; i++) {
+    const x = g.f80();
+    m.set(FPR + i * 16, x.m);
+    m.set(FPR + i * 16 + 8, x.se);
+  }
+  m.set(RAX, g.next());
+  m.set(CC_OP, CC_EFLAGS);
+  m.set(CC_SRC, g.next() & 0x8d5n);
+  m.set(FPU_CW, 0x37f | (low(g.next(), 2) << 10));
+  m.set(FPU_SW, 0);
+  m.set(FPU_TOP, 0);
+  m.set(FPU_TAGS, 0x0101010100000000n);
+  m.set(RDI, DATA_VA);
+  m.set(CR0, 0x80000031);
+  for (let i = 0; i < 4; i++) {
+    const v = i > 0 ? g.next() : g.next() & 1n ? g.f64() : g.int();
+    m.view.setBigUint64(DATA + i * 8, v, true);
+  }
+  if (g.next() & 1n) m.view.setUint32(DATA, g.f32(), true);
+  [0x72, 0x03, 0x65, 0x43, 0x21, 0x98, 0x76, 0x54, 0x32, 0x80].forEach((b, i) => m.view.setUint8(DATA + 16 + i, b));
+}
+
+function outcomeX87(): Outcome {
+  const m = machine;
+  const out = new Outcome().put(m.get(RAX), 8).put(m.flags(), 2).put(m.get(FPU_CW), 2);
+  const top = Number(m.get(FPU_TOP));
+  out.put(Number(m.get(FPU_SW)) | (top << 11), 2).put(m.tagWord(), 2);
+  for (let i = 0; i < 8; i++) {
+    const p = FPR + ((top + i) & 7) * 16;
+    out.put(m.get(p), 8).put(m.get(p + 8) & 0xffffn, 2);
+  }
+  for (let i = 0; i < 32; i++) out.put(m.view.getUint8(DATA + i), 1);
+  return out;
+}
+
+test('x87 instructions match the recorded processor', () => {
+  const vectors = readFileSync(`${root}tests/golden/fp/vectors.bin`);
+  const list = readFileSync(`${root}tests/golden/fp/x87-instructions.txt`, 'utf8').trim().split('\n');
+  const bad: string[] = [];
+  let at = X87_START;
+  list.forEach((line, op) => {
+    const hex = line.split(' ')[1]!;
+    const g = new Operands(X87_SECTION, op);
+    machine.translate(Buffer.from(hex, 'hex'));
+    for (let i = 0; i < 60; i++, at += 2) {
+      setUpX87(g);
+      machine.run();
+      const out = outcomeX87();
       if (out.digest() !== vectors.readUInt16LE(at)) bad.push(`${op} ${i}: ${line}: ${Buffer.from(out.bytes).toString('hex')}`);
     }
   });

@@ -134,10 +134,10 @@ static void simdCase(int op) {
 
 /** Vectors per instruction of a class. */
 static int simdCount(char c) {
-  return strchr("SDPQ", c) ? 150 : strchr("JO", c) ? 60 : c == 'T' ? 40 : 16;
+  return strchr("SDPQ", c) ? 150 : strchr("JOX", c) ? 60 : c == 'T' ? 40 : 16;
 }
 
-static void simdSection(int argc, char **argv, int section, const char *list) {
+static void simdSection(int argc, char **argv, int section, const char *list, void (*fn)(int)) {
   FILE *f = fopen(list, "r");
   char line[256];
   if (!f) { perror(list); exit(1); }
@@ -159,7 +159,7 @@ static void simdSection(int argc, char **argv, int section, const char *list) {
       outLen = 0;
       dumping = argc > 1 && i >= first && i < first + count;
       if (dumping) printf("%.*s %d:", (int)strcspn(line, "\n"), line, i);
-      simdCase(op);
+      fn(op);
       if (dumping) printf(" digest=%04x\n", digest());
       if (argc == 1) { u16 d = digest(); fwrite(&d, 2, 1, stdout); }
     }

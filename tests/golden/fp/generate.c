@@ -323,6 +323,7 @@ static void transCase(int op) {
 }
 
 #include "generate-sse.h"
+#include "generate-x87.h"
 
 // --- sections ------------------------------------------------------------------------------------------------
 
@@ -354,6 +355,7 @@ int main(int argc, char **argv) {
       }
     }
   }
-  if (argc < 3 || !strcmp(argv[2], "simd")) simdSection(argc, argv, 64, "tests/golden/fp/simd-instructions.txt");
+  if (argc < 3 || !strcmp(argv[2], "simd")) simdSection(argc, argv, 64, "tests/golden/fp/simd-instructions.txt", simdCase);
+  if (argc < 3 || !strcmp(argv[2], "x87")) simdSection(argc, argv, 65, "tests/golden/fp/x87-instructions.txt", x87Case);
   return 0;
 }
