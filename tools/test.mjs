@@ -46,14 +46,14 @@ function withSource(compiled, outDir, sourceDir) {
 function testFiles() {
   if (named.length > 0) return named;
   const boots = withSource(filesUnder('build/tests/boot', '.test.js'), 'build', '.');
-  if (flag('--boot')) return boots.filter((path) => !path.endsWith('quick.test.js'));
+  if (flag('--boot')) return boots.filter((path) => !/(quick|robust)\.test\.js$/.test(path));
   const unit = [
     ...withSource(filesUnder('dist', '.test.js'), 'dist', 'src'),
     ...withSource(filesUnder('build/tests/support', '.test.js'), 'build', '.'),
     ...withSource(filesUnder('build/bench', '.test.js'), 'build', '.'),
     ...filesUnder('tests/unit', '.test.mjs'),
   ];
-  return flag('--unit') ? unit : [...unit, ...boots.filter((path) => path.endsWith('quick.test.js'))];
+  return flag('--unit') ? unit : [...unit, ...boots.filter((path) => /(quick|robust)\.test\.js$/.test(path))];
 }
 
 function runTests() {

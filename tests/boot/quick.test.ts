@@ -2,8 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
-import { emulatorCommand, emulatorMissing } from '../support/emulator.ts';
+import { emulatorCommand, emulatorMissing, root } from '../support/emulator.ts';
 import { GuestProcess } from '../support/guest-process.ts';
 import { ensureGuests, guestFile, ownGuest, PROMPT } from '../support/guests.ts';
 
@@ -38,6 +39,21 @@ async function runOwnGuest(guest: string, ...more: string[]): Promise<string> {
 test('the self-test guest passes', async (t) => {
   if (skipWithout(t, emulatorMissing())) return;
   assert.match(await runOwnGuest('selftest'), /result +passed/);
+});
+
+test('lyrebird selftest reports processor, memory and speed in under 5 s', async (t) => {
+  const program = join(root, 'bin', 'lyrebird');
+  if (skipWithout(t, existsSync(program) ? undefined : `${program} does not exist`)) return;
+  const run = new GuestProcess([program, 'selftest']);
+  try {
+    assert.equal(await run.exited(OWN_GUEST_MS), 0, run.output + run.errors);
+    for (const line of [/processor +\S/, /memory +\d+ MiB/, /integer +\d+ million/, /result +passed/])
+      assert.match(run.output, line);
+    t.diagnostic(`${(run.elapsedMs / 1000).toFixed(2)} s`);
+    assert.ok(run.elapsedMs < 5000, `${run.elapsedMs} ms`);
+  } finally {
+    await run.close();
+  }
 });
 
 test('the guest that walks through every processor mode passes', async (t) => {
