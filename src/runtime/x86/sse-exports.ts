@@ -8,7 +8,7 @@ export {
   sse_convert, sse_f32_to_f64, sse_f64_to_f32, sse_from_int, sse_round, sse_to_int,
 } from './sse-convert';
 export { sse_ldmxcsr } from './sse-env';
-export { sse_crc32, sse_int, sse_mpsadbw, sse_pclmul, sse_shift } from './sse-int';
+export { sse_int, sse_mpsadbw, sse_pclmul, sse_shift } from './sse-int';
 export {
   sse_pcmpestr, sse_pcmpestr_lengths, sse_pcmpistr, sse_pcmpstr_index, sse_pcmpstr_mask,
 } from './sse-string';

@@ -160,18 +160,6 @@ export function sse_mpsadbw(d: i64, s: i64, imm: i64): void {
   store<u64>(pd, hi, 8);
 }
 
-/** CRC32 (polynomial 11EDC6F41, reflected): `size` bytes of `data` into `crc`. */
-export function sse_crc32(crc: i64, data: i64, size: i64): i64 {
-  let c = u32(crc);
-  let x = u64(data);
-  for (let n = i32(size); n > 0; n--) {
-    c ^= u32(x & 0xff);
-    x >>= 8;
-    for (let k = 0; k < 8; k++) c = (c >> 1) ^ (0x82f63b78 & (0 - (c & 1)));
-  }
-  return i64(c);
-}
-
 /** PCLMULQDQ: carry-less product of the halves chosen by imm bits 0 and 4. */
 export function sse_pclmul(d: i64, s: i64, imm: i64): void {
   const pd = CPU + i32(d);

@@ -47,7 +47,6 @@ export const sseHelpers = {
   },
   sse_shift: { args: 3, doc: '(0 left, 1 right, 2 arithmetic | log2(width / 16) << 4, d, s): count in the low half of s' },
   sse_mpsadbw: { args: 3, doc: '(d, s, imm)' },
-  sse_crc32: { args: 3, result: true, doc: '(crc, data, size in bytes)' },
   sse_pclmul: { args: 3, doc: '(d, s, imm)' },
   sse_pcmpistr: { args: 3, result: true, doc: '(a, b, imm): flags; then sse_pcmpstr_index or _mask' },
   sse_pcmpestr_lengths: { args: 2, doc: '(length of a, of b; sign-extended): before sse_pcmpestr' },

@@ -15,14 +15,9 @@ import {
   CC_EFLAGS, CC_OP, CC_SRC, CR0, CR4, FAULT, FPR, FPU_CW, FPU_SW, FPU_TAGS, FPU_TOP, HF_CS64, HF_CS_FLAT, HF_FLAT, HF_LMA, HF_OSFXSR,
   HF_PE, KEY, MXCSR, RAX, RCX, RDI, RDX, RIP, TEMP_BASE, TEMP_LIMIT, XMM,
 } from '../../runtime/x86/layout.ts';
-import { compileTables } from './decode-table.ts';
 import { X86_FEATURES } from './features.ts';
+import { buildX86Tables } from './handlers.ts';
 import { X86_HELPERS } from './helpers.ts';
-import { simd0f, simd0f38, simd0f3a } from './table-sse.ts';
-import { x87Table } from './table-x87.ts';
-import { simdHandlers } from './translate-sse.ts';
-import { x87Handlers } from './translate-x87.ts';
-import type { Handler } from './translator.ts';
 import { Translator } from './translator.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -61,11 +56,8 @@ class Machine {
     this.view = new DataView(memory.buffer);
     this.bytes = new Uint8Array(memory.buffer);
     this.ir = new IrBuilder(memory.buffer, TEMP_BASE, TEMP_LIMIT);
-    const decode = compileTables([[0, x87Table], [1, simd0f], [2, simd0f38], [3, simd0f3a]], new Set(X86_FEATURES));
-    const undefinedOpcode: Handler = (t) => t.raiseUd();
-    const all: Record<string, Handler> = { ...simdHandlers, ...x87Handlers };
-    const handlers = decode.rows.map((r) => all[r.as ?? r.name] ?? undefinedOpcode);
-    this.translator = new Translator(decode, handlers);
+    const { table: rows, handlers } = buildX86Tables(new Set(X86_FEATURES));
+    this.translator = new Translator(rows, handlers);
     this.mapData();
   }
 
