@@ -14,7 +14,8 @@ declare const CPU: i32;
 // @ts-ignore: decorator
 @inline
 function bucketOf(hostPc: u32, rip: u64, key: u64): usize {
-  const mixed = (hostPc ^ <u32>rip ^ (<u32>key << 7)) * 0x9e3779b1;
+  // the low 12 bits of address and RIP are equal: only one of them counts
+  const mixed = (hostPc + <u32>(rip >> 12) * 0x85ebca6b + <u32>key * 0xc2b2ae35) * 0x9e3779b1;
   return <usize>TB_HASH + (<usize>(mixed >> (32 - TB_HASH_BITS)) << 2);
 }
 
