@@ -21,6 +21,8 @@ interface LinuxGuest {
   /** Typed at the prompt; the process must then end with status 0. */
   readonly leave: string;
   readonly options?: readonly string[];
+  /** Uses options that QEMU does not have. */
+  readonly ownOptions?: true;
 }
 
 const cloud = {
@@ -45,6 +47,13 @@ const SHELLS: readonly LinuxGuest[] = [
     kernel: guestFile('cloud', 'vmlinuz'),
     leave: 'reboot -f',
     options: ['-no-reboot'],
+  },
+  {
+    ...cloud,
+    name: 'cloud kernel under the interpreter alone',
+    kernel: guestFile('cloud', 'vmlinuz'),
+    options: ['-accel', 'tcg,tier=interp'],
+    ownOptions: true,
   },
   { ...cloud, name: 'cloud kernel, ELF vmlinux by PVH', kernel: guestFile('cloud', 'vmlinux') },
   {
@@ -86,6 +95,8 @@ for (const guest of SHELLS) {
   test(guest.name, async (t) => {
     const missing = emulatorMissing(guest.architecture) ?? ensureGuests(...guest.needs);
     if (missing !== undefined) return t.skip(missing);
+    if (guest.ownOptions && process.env['LYREBIRD_EMULATOR'])
+      return t.skip('LYREBIRD_EMULATOR is set: own options');
     const run = new GuestProcess(command(guest));
     try {
       const prompt = await run.expect(PROMPT, BOOT_MS);
