@@ -232,7 +232,7 @@ function cmpxchg(t: Translator): void {
   const equal = t.temp();
   ir.imm(wide ? OP.eq_i64_imm : OP.eq_i32_imm, equal, narrow, 0);
   const value = t.temp();
-  ir.op4(OP.select, value, equal, src, old);
+  ir.op4(OP.select, value, equal, !isMem && size === 4 ? t.zext(src, 4) : src, old);
   if (isMem) t.store(0, value);
   t.killFlags();
   // The accumulator receives the old value; equal already holds it, so only a 32-bit write needs the condition.
@@ -243,7 +243,8 @@ function cmpxchg(t: Translator): void {
   } else {
     t.writeReg(0, wide ? 8 : 2, wide || size === 2 ? old : lowByte(t, old));
   }
-  if (!isMem) t.store(0, value);
+  // A register destination that does not match keeps its upper half.
+  if (!isMem) t.writeReg(t.gpr(0), size === 4 ? 8 : size, value);
   t.flagsResult(CC_SUB8, size, diff, old);
 }
 
