@@ -5,5 +5,7 @@ export const MEM_MMU_MASK: i32 = 0x3;
 export const MEM_RMW: i32 = 0x4;
 /** Stack access: a non-canonical address raises #SS. */
 export const MEM_STACK: i32 = 0x8;
+/** 16-byte accesses: #GP(0) unless aligned. */
+export const MEM_ALIGN: i32 = 0x10;
 /** The processor's own access to a table: the address does not wrap at 4 GiB in long mode. */
-export const MEM_SYSTEM: i32 = 0x10;
+export const MEM_SYSTEM: i32 = 0x20;

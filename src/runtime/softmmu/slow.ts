@@ -6,9 +6,10 @@ import {
 import { FAULT, HFLAGS, HF_CS64, HF_LMA, HF_ONE_INSN } from '../x86/layout';
 import { ACCESS_READ, ACCESS_WRITE } from '../x86/page-walk';
 import { noteDataAccess } from '../x86/debug';
+import { raiseGp } from '../x86/raise';
 import { CPU, hflags } from '../x86/state';
 import { code_written } from './host';
-import { MEM_MMU_MASK, MEM_RMW, MEM_SYSTEM } from './mem-info';
+import { MEM_ALIGN, MEM_MMU_MASK, MEM_RMW, MEM_SYSTEM } from './mem-info';
 import { holdsCode, markDirty, mmioLoad, mmioStore } from './ram';
 import { tlbEntry, unprotect } from './tlb';
 
@@ -113,6 +114,7 @@ export function st_slow(va: i64, value: i64, sizeInfo: i32): void {
 
 /** 16 bytes from va to the memory address dst. */
 export function ld128_slow(va: i64, dst: i32, info: i32): void {
+  if ((info & MEM_ALIGN) != 0 && (va & 15) != 0) return raiseGp(0);
   const mmu = info & MEM_MMU_MASK;
   const entry = tlbEntry(va, mmu, readAccess(info), info);
   if (entry == 0) return;
@@ -133,6 +135,7 @@ export function ld128_slow(va: i64, dst: i32, info: i32): void {
 
 /** 16 bytes from the memory address src to va. */
 export function st128_slow(va: i64, src: i32, info: i32): void {
+  if ((info & MEM_ALIGN) != 0 && (va & 15) != 0) return raiseGp(0);
   const mmu = info & MEM_MMU_MASK;
   const entry = tlbEntry(va, mmu, ACCESS_WRITE, info);
   if (entry == 0) return;

@@ -1,4 +1,4 @@
-import { MEM_RMW, MEM_STACK, NO_SLOT, OP } from '../../ir/ops.ts';
+import { MEM_ALIGN, MEM_RMW, MEM_STACK, NO_SLOT, OP } from '../../ir/ops.ts';
 import {
   DS, ES, FS, HF_CS64, HF_FLAT, HF_MMU_SHIFT, SEG, SEG_BASE, SEG_SELECTOR, SEG_STRIDE, SS, XMM,
 } from '../../runtime/x86/layout.ts';
@@ -377,6 +377,12 @@ export class Operands extends LazyFlags {
     this.flushFlags();
     const sum = this.displacement(disp);
     this.ir.mem(op, value, this.eaSlot, this.eaInfo, sum);
+  }
+
+  /** Loads or stores 16 bytes at the address set by `ea`, which must be aligned: #GP(0) otherwise (SDM Vol. 1 4.1.1). */
+  aligned(op: number, slot: number): void {
+    this.flushFlags();
+    this.ir.mem(op, slot, this.eaSlot, this.eaInfo | MEM_ALIGN, this.eaDisp);
   }
 
   // ---- vector registers

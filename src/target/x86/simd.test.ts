@@ -8,11 +8,11 @@ import { webAssembly } from '../../accel/tcg/webassembly.ts';
 import { IrBuilder } from '../../ir/builder.ts';
 import {
   FAULT_NONE, JC_BASE, JC_BITS, JC_ENTRIES, JC_ENTRY_SIZE, JC_FUNC, JC_IR, JC_KEY, JC_RIP, JC_TB, TB_ARENA, TB_DESCRIPTOR_SIZE,
-  TB_HOT, TB_RIP, TLB_ADDEND, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_READ, TLB_WRITE, VCPU_BASE,
+  TB_HOT, TB_RIP, TLB_ADDEND, TLB_AUX, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_READ, TLB_WRITE, VCPU_BASE,
 } from '../../runtime/tcg/layout.ts';
 import { Operands, Outcome } from '../../runtime/x86/fp-vectors.cases.ts';
 import {
-  CC_EFLAGS, CC_OP, CC_SRC, CR0, CR4, FAULT, FPR, FPU_CW, FPU_SW, FPU_TAGS, FPU_TOP, HF_CS64, HF_CS_FLAT, HF_FLAT, HF_LMA, HF_OSFXSR,
+  CC_EFLAGS, CC_OP, CC_SRC, CR0, CR4, EXC_VECTOR, FAULT, FPR, FPU_CW, FPU_DP, FPU_IP, FPU_OPCODE, FPU_SW, FPU_TAGS, FPU_TOP, HF_CS64, HF_CS_FLAT, HF_FLAT, HF_LMA, HF_OSFXSR,
   HF_PE, KEY, MXCSR, RAX, RCX, RDI, RDX, RIP, TEMP_BASE, TEMP_LIMIT, XMM,
 } from '../../runtime/x86/layout.ts';
 import { X86_FEATURES } from './features.ts';
@@ -66,6 +66,7 @@ class Machine {
     this.view.setBigInt64(entry + TLB_READ, BigInt(DATA_VA), true);
     this.view.setBigInt64(entry + TLB_WRITE, BigInt(DATA_VA), true);
     this.view.setInt32(entry + TLB_ADDEND, DATA - DATA_VA, true);
+    this.view.setInt32(entry + TLB_AUX, DATA, true);
   }
 
   get(slot: number): bigint {
@@ -293,4 +294,128 @@ test('x87 instructions match the recorded processor', () => {
   });
   assert.equal(bad.length, 0, `${bad.length} differ\n${bad.slice(0, Number(process.env['BAD'] ?? 40)).join('\n')}`);
   assert.equal(at, vectors.length);
+});
+
+function runCode(hex: string): void {
+  machine.translate(Buffer.from(hex, 'hex'));
+  machine.run();
+}
+
+test('16-byte operands must be aligned, but for MOVUPS, MOVDQU, LDDQU and the string instructions', () => {
+  machine.set(CR0, 0x80000031);
+  for (const [hex, faults] of [
+    ['0f280f', true], ['0f290f', true], ['660f6f0f', true], ['660fe70f', true], ['660ffc0f', true], ['660f38000f', true], ['0f580f', true],
+    ['0f100f', false], ['0f110f', false], ['f30f6f0f', false], ['f30f7f0f', false], ['f20ff00f', false], ['660f3a630f00', false],
+    ['f30f580f', false],
+  ] as const) {
+    machine.set(RDI, DATA_VA + 8);
+    machine.set(EXC_VECTOR, 0);
+    runCode(hex);
+    assert.equal(machine.get(FAULT) !== 0n, faults, hex);
+    if (faults) assert.equal(machine.get(EXC_VECTOR), 13n, hex);
+    machine.set(RDI, DATA_VA + 32);
+    runCode(hex);
+    assert.equal(machine.get(FAULT), 0n, hex);
+  }
+});
+
+/** Random x87 and SSE state; returns the bytes of the register file that hold it. */
+function randomState(g: Operands): void {
+  for (let i = 0; i < 8; i++) {
+    const x = g.f80();
+    machine.set(FPR + i * 16, x.m);
+    machine.set(FPR + i * 16 + 8, x.se);
+    machine.view.setUint8(VCPU_BASE + FPU_TAGS + i, low(g.next(), 1));
+  }
+  for (let i = 0; i < 32; i++) machine.set(XMM + i * 8, g.next());
+  machine.set(FPU_TOP, low(g.next(), 3));
+  machine.set(FPU_SW, low(g.next(), 16) & 0x477f);
+  machine.set(FPU_CW, 0x37f);
+  machine.set(FPU_IP, low(g.next(), 32));
+  machine.set(FPU_DP, low(g.next(), 32));
+  machine.set(FPU_OPCODE, low(g.next(), 11));
+  machine.set(MXCSR, 0x1fa0);
+  machine.set(CR0, 0x80000031);
+  machine.set(RDI, DATA_VA);
+}
+
+const STATE_SLOTS = [FPU_TOP, FPU_SW, FPU_CW, FPU_IP, FPU_DP, FPU_OPCODE];
+
+function snapshot(withXmm: boolean): string {
+  const parts = STATE_SLOTS.map((s) => machine.get(s).toString(16));
+  parts.push(machine.get(FPU_TAGS).toString(16));
+  for (let i = 0; i < 8; i++) parts.push(machine.get(FPR + i * 16).toString(16), (machine.get(FPR + i * 16 + 8) & 0xffffn).toString(16));
+  if (withXmm) for (let i = 0; i < 32; i++) parts.push(machine.get(XMM + i * 8).toString(16));
+  return parts.join(' ');
+}
+
+test('FXSAVE64 and FXRSTOR64 carry the state, in the layout of SDM Vol. 1 table 10-2', () => {
+  const g = new Operands(1, 1);
+  randomState(g);
+  const before = snapshot(true);
+  const sw = Number(machine.get(FPU_SW)) | (Number(machine.get(FPU_TOP)) << 11);
+  const { view } = machine;
+  runCode('480fae07');
+  assert.equal(machine.get(FAULT), 0n);
+  assert.equal(view.getUint16(DATA, true), 0x37f);
+  assert.equal(view.getUint16(DATA + 2, true), sw);
+  assert.equal(view.getUint16(DATA + 6, true), Number(machine.get(FPU_OPCODE)));
+  assert.equal(view.getBigUint64(DATA + 8, true), machine.get(FPU_IP));
+  assert.equal(view.getUint32(DATA + 24, true), 0x1fa0);
+  assert.equal(view.getUint32(DATA + 28, true), 0xffff);
+  assert.equal(view.getBigUint64(DATA + 32, true), machine.get(FPR + Number(machine.get(FPU_TOP)) * 16));
+  assert.equal(view.getBigUint64(DATA + 160 + 15 * 16, true), machine.get(XMM + 240));
+  randomState(g);
+  assert.notEqual(snapshot(true), before);
+  runCode('480fae0f');
+  assert.equal(machine.get(FAULT), 0n);
+  assert.equal(snapshot(true), before);
+  view.setUint32(DATA + 24, 0x1_1f80, true);
+  runCode('480fae0f');
+  assert.equal(machine.get(EXC_VECTOR), 13n, 'reserved MXCSR bits');
+});
+
+test('FNSAVE and FRSTOR, FNSTENV and FLDENV', () => {
+  const g = new Operands(1, 2);
+  const { view } = machine;
+  randomState(g);
+  const before = snapshot(false);
+  const tags = machine.tagWord();
+  runCode('dd37');
+  assert.equal(view.getUint16(DATA + 8, true), tags);
+  assert.equal(view.getUint32(DATA + 12, true), Number.parseInt(before.split(' ')[3]!, 16));
+  assert.equal(machine.get(FPU_CW), 0x37fn, 'FNSAVE initialises');
+  assert.equal(machine.get(FPU_TAGS), 0x0101010101010101n);
+  randomState(g);
+  runCode('dd27');
+  assert.equal(snapshot(false), before);
+  machine.set(FPU_CW, 0x340);
+  machine.set(FPU_SW, 0x4500);
+  runCode('d937');
+  assert.equal(view.getUint16(DATA, true), 0x340);
+  assert.equal(machine.get(FPU_CW), 0x37fn, 'FNSTENV masks all exceptions');
+  runCode('d927');
+  assert.equal(machine.get(FPU_CW), 0x340n);
+});
+
+test('a pending unmasked x87 exception is delivered by the next waiting instruction', () => {
+  const g = new Operands(1, 3);
+  randomState(g);
+  machine.set(FPU_SW, 0);
+  machine.set(FPU_TAGS, 0x0101010101010101n);
+  machine.set(FPU_CW, 0x37e);
+  runCode('d9fa');
+  assert.equal(machine.get(FAULT), 0n, 'FSQRT of an empty register: recorded only');
+  assert.equal(machine.get(FPU_SW), 0x80c1n);
+  runCode('dfe0');
+  assert.equal(machine.get(FAULT), 0n, 'FNSTSW does not wait');
+  for (const hex of ['9b', 'd9e8', 'd9d0', '0f6fca', 'd82f', '0f77']) {
+    machine.set(EXC_VECTOR, 0);
+    runCode(hex);
+    assert.equal(machine.get(EXC_VECTOR), 16n, hex);
+    assert.equal(machine.get(FAULT), 1n, hex);
+  }
+  runCode('dbe2');
+  runCode('d9e8');
+  assert.equal(machine.get(FAULT), 0n, 'after FNCLEX');
 });

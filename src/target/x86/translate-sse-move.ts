@@ -5,12 +5,18 @@ import { READ, WRITE } from './operands.ts';
 import type { Handler, Translator } from './translator.ts';
 import { enterMmx, isMmx, mmxSlot, shuffle, source, unavailable, writeMmx } from './vector-operands.ts';
 
+/** MOVUPS, MOVUPD, MOVDQU, LDDQU; the other full moves want alignment. */
+function isUnaligned(t: Translator): boolean {
+  return t.opcode === 0x10 || t.opcode === 0x11 || t.opcode === 0xf0 || t.repPrefix === 0xf3;
+}
+
 /** Full 128-bit load or register move. */
 function movVW(t: Translator): void {
   if (t.sseUnavailable()) return;
   if (t.isMem) {
     t.ea(16, READ);
-    t.ld(OP.ld128, t.xmmReg);
+    if (isUnaligned(t)) t.ld(OP.ld128, t.xmmReg);
+    else t.aligned(OP.ld128, t.xmmReg);
   } else t.ir.op(OP.vmov, t.xmmReg, t.xmmRm);
 }
 
@@ -18,7 +24,8 @@ function movWV(t: Translator): void {
   if (t.sseUnavailable()) return;
   if (t.isMem) {
     t.ea(16, WRITE);
-    t.st(OP.st128, t.xmmReg);
+    if (isUnaligned(t)) t.st(OP.st128, t.xmmReg);
+    else t.aligned(OP.st128, t.xmmReg);
   } else t.ir.op(OP.vmov, t.xmmRm, t.xmmReg);
 }
 

@@ -21,6 +21,11 @@ export function unavailable(t: Translator): boolean {
   return isMmx(t) || isMmx(t, 1) ? t.mmxUnavailable() : t.sseUnavailable();
 }
 
+/** PCMPESTRM … PCMPISTRI take any address (SDM Vol. 2 4.1.1). */
+function mayBeMisaligned(t: Translator): boolean {
+  return t.map === 3 && (t.opcode & 0xfc) === 0x60;
+}
+
 /** State offset of vector operand n: a register, or a temporary loaded from memory (its low `size` bytes). */
 export function source(t: Translator, n: number): number {
   const k = t.operandKind(n);
@@ -28,7 +33,9 @@ export function source(t: Translator, n: number): number {
     const size = t.size(n);
     const slot = t.temp();
     t.ea(size, READ);
-    t.ld(size === 16 ? OP.ld128 : loadOp(size), slot);
+    if (size !== 16) t.ld(loadOp(size), slot);
+    else if (mayBeMisaligned(t)) t.ld(OP.ld128, slot);
+    else t.aligned(OP.ld128, slot);
     return slot;
   }
   switch (k) {
