@@ -232,6 +232,7 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
   // ---- the loop
 
   run(): VcpuExit {
+    this.runtime.set_interrupt_log?.(this.log.mask & LOG_INT);
     for (;;) {
       const requested = Atomics.exchange(this.words, this.base + (SLOT_EXIT_REQUEST >> 2), 0);
       if (this.get(SLOT_INTERRUPT_PENDING) !== 0) this.serviceInterrupts();
