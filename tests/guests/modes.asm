@@ -139,20 +139,20 @@ stubs32:
   align 8
 %endrep
 
-fault32:
-  mov [saved_eax], eax
+fault32:                           ; DS may be null after ring 3 or virtual 8086 mode; SS is flat
+  mov [ss:saved_eax], eax
   pop eax
   sub eax, stubs32 + 5
   shr eax, 3                       ; the vector
-  mov dword [error], 0
-  bt dword [with_error], eax
+  mov dword [ss:error], 0
+  bt dword [ss:with_error], eax
   jnc .no_error
-  pop dword [error]
+  pop dword [ss:error]
   .no_error:
   mov ecx, [esp + 8]
-  mov [saved_eflags], ecx
+  mov [ss:saved_eflags], ecx
   mov ecx, [esp + 4]
-  mov [saved_cs], ecx
+  mov [ss:saved_cs], ecx
   mov ecx, DATA32
   mov ds, ecx
   mov es, ecx
@@ -173,13 +173,13 @@ service32:                         ; int 0x30: doubles eax
   iretd
 
 leave_user:                        ; int 0x31: from ring 3 or virtual 8086 mode back to the main program
-  mov [saved_eax], eax
+  mov [ss:saved_eax], eax
   mov eax, [esp + 8]
-  mov [saved_eflags], eax
+  mov [ss:saved_eflags], eax
   mov eax, [esp + 4]
-  mov [saved_cs], eax
+  mov [ss:saved_cs], eax
   mov eax, [esp + 12]
-  mov [saved_esp], eax
+  mov [ss:saved_esp], eax
   mov eax, DATA32
   mov ds, eax
   mov es, eax
