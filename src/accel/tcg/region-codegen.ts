@@ -1,10 +1,9 @@
-import type { HelperInfo } from '../../ir/helper-table.ts';
 import {
   JC_BASE, JC_BITS, JC_ENTRIES, JC_ENTRY_SHIFT, JC_FUNC, JC_KEY, JC_RIP, JC_TB, SLOT_EXIT_REQUEST, SLOT_KEY, SLOT_RIP,
 } from '../../runtime/tcg/layout.ts';
 import { assert } from '../../util/errors.ts';
-import { RegionContext } from './region-context.ts';
-import { RegionFlow } from './region-flow.ts';
+import type { RegionContext } from './region-context.ts';
+import type { RegionFlow } from './region-flow.ts';
 import { analyseGraph, type RegionGraph } from './region-graph.ts';
 import type { RegionImports } from './region-imports.ts';
 import { BR, GOTO, GOTO_IND } from './region-ops.ts';
@@ -15,8 +14,8 @@ import * as W from './wasm/opcodes.ts';
 export interface CodegenOptions {
   readonly words: Int32Array;
   readonly cpuBase: number;
-  readonly helpers: readonly HelperInfo[];
-  readonly localSlotLimit: number;
+  readonly flow: RegionFlow;
+  readonly cx: RegionContext;
   readonly code: WasmCode;
   readonly imports: RegionImports;
   /** Index of the type () -> () in the module. */
@@ -56,13 +55,14 @@ class RegionCodegen {
     this.o = options;
     this.code = options.code;
     this.graph = analyseGraph(region);
-    this.flow = new RegionFlow(options.words, region, this.graph, options.helpers, options.localSlotLimit);
+    this.flow = options.flow;
+    this.cx = options.cx;
+    this.flow.analyse(region, this.graph);
     this.code.begin(0);
-    this.cx = new RegionContext(
-      this.code, options.cpuBase, options.words, region, this.flow, options.imports,
-      { faultIf: (extra) => this.faultIf(extra), returnIf: () => this.returnIf() },
-      options.localSlotLimit,
-    );
+    this.cx.beginRegion(region, options.imports, {
+      faultIf: (extra) => this.faultIf(extra),
+      returnIf: () => this.returnIf(),
+    });
   }
 
   generate(): void {

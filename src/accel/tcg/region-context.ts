@@ -27,6 +27,8 @@ const CELLS = (TEMP_LIMIT - TEMP_BASE) >> 4;
 /** Operations nested in one expression at most. */
 const MAX_NESTING = 8;
 const MAX_PENDING = 12;
+/** Locals that a wasm function may have. */
+const LOCALS_LIMIT = 65536;
 
 /** Control flow that the context needs from the code generator. */
 export interface RegionFlowControl {
@@ -68,14 +70,16 @@ export class RegionContext implements LoweringContext {
   /** Promoted slots that may differ from memory at this point. */
   dirty = 0;
   private readonly words: Int32Array;
-  private readonly region: Region;
+  private region!: Region;
   private readonly flow: RegionFlow;
-  private readonly imports: RegionImports;
-  private readonly control: RegionFlowControl;
+  private imports!: RegionImports;
+  private control!: RegionFlowControl;
   private readonly limit: number;
-  private readonly slotLocals = new Int32Array(32).fill(-1);
+  private readonly slotLocals = new Int32Array(32);
   private readonly scratchLocals = new Map<number, number>();
-  private readonly tempLocals = new Map<number, number>();
+  /** By cell and type (I32 odd): number of the region * LOCALS_LIMIT + index of the local. */
+  private readonly tempLocals = new Float64Array(CELLS * 2);
+  private regionNumber = 0;
   // ---- operation under way
   private at = 0;
   private opIndex = 0;
@@ -98,19 +102,22 @@ export class RegionContext implements LoweringContext {
   private readonly pending: number[] = [];
   private readonly consumed = new Set<number>();
 
-  constructor(
-    code: WasmCode, cpuBase: number, words: Int32Array, region: Region, flow: RegionFlow, imports: RegionImports,
-    control: RegionFlowControl, limit: number,
-  ) {
+  constructor(code: WasmCode, cpuBase: number, words: Int32Array, flow: RegionFlow, limit: number) {
     this.code = code;
     this.cpuBase = cpuBase;
     this.words = words;
-    this.region = region;
     this.flow = flow;
+    this.limit = limit;
+  }
+
+  /** Starts the function of a region that `flow` has analysed: declares locals for its promoted slots. */
+  beginRegion(region: Region, imports: RegionImports, control: RegionFlowControl): void {
+    this.region = region;
     this.imports = imports;
     this.control = control;
-    this.limit = limit;
-    for (let n = 0; n < 32; n++) if ((flow.mentioned & (1 << n)) !== 0) this.slotLocals[n] = code.local(W.I64);
+    this.regionNumber++;
+    this.scratchLocals.clear();
+    for (let n = 0; n < 32; n++) this.slotLocals[n] = (this.flow.mentioned & (1 << n)) === 0 ? -1 : this.code.local(W.I64);
   }
 
   // ---- promoted slots
@@ -492,11 +499,10 @@ export class RegionContext implements LoweringContext {
 
   private tempLocal(cell: number, type: W.ValueType): number {
     const key = cell * 2 + (type === W.I32 ? 1 : 0);
-    let local = this.tempLocals.get(key);
-    if (local === undefined) {
-      local = this.code.local(type);
-      this.tempLocals.set(key, local);
-    }
+    const known = this.tempLocals[key]! - this.regionNumber * LOCALS_LIMIT;
+    if (known >= 0) return known;
+    const local = this.code.local(type);
+    this.tempLocals[key] = this.regionNumber * LOCALS_LIMIT + local;
     return local;
   }
 

@@ -5,11 +5,13 @@ import type { RegionGraph } from './region-graph.ts';
 import {
   BR, BYTES_A, BYTES_B, BYTES_C, BYTES_D, CALL, FAULTS, GOTO, MOVI, OP_FLAGS, PURE, READS_A, READS_B, READS_C, READS_D, WRITES_D,
 } from './region-ops.ts';
-import { EXIT, type Region, type RegionBlock } from './region.ts';
+import { EXIT, MAX_REGION_OPS, type Region, type RegionBlock } from './region.ts';
+import { REGION_MAX_BLOCKS } from './tuning.ts';
 
 /** All promoted slots. */
 const ALL = -1;
 const CELLS = (TEMP_LIMIT - TEMP_BASE) >> 4;
+const MAX_BLOCKS = REGION_MAX_BLOCKS + 1;
 
 /**
  * Dataflow over a region. Promoted slots are bits of 32-bit masks (bit n = slot offset 8 n), so every set operation is one machine
@@ -17,13 +19,13 @@ const CELLS = (TEMP_LIMIT - TEMP_BASE) >> 4;
  */
 export class RegionFlow {
   /** By operation: result unused and no effect. */
-  readonly dead: Uint8Array;
+  readonly dead = new Uint8Array(MAX_REGION_OPS);
   /** By operation that writes a temporary: reads before the next write (255 = many). */
-  readonly uses: Uint8Array;
+  readonly uses = new Uint8Array(MAX_REGION_OPS);
   /** By operation: promoted slots to reload behind a helper that changes them. */
-  readonly reload: Int32Array;
+  readonly reload = new Int32Array(MAX_REGION_OPS);
   /** By block: slots that may differ from memory when it is entered. */
-  readonly dirtyIn: Int32Array;
+  readonly dirtyIn = new Int32Array(MAX_BLOCKS);
   /** Slots that the common fault exit stores. */
   faultMask = 0;
   /** Slots to load when the region is entered. */
@@ -31,34 +33,37 @@ export class RegionFlow {
   /** Slots that need a local. */
   mentioned = 0;
   private readonly words: Int32Array;
-  private readonly region: Region;
-  private readonly graph: RegionGraph;
+  private region!: Region;
+  private graph!: RegionGraph;
   private readonly helpers: readonly HelperInfo[];
   private readonly limit: number;
-  private readonly dirtyOut: Int32Array;
-  private readonly dirtyAt: Int32Array;
-  private readonly liveIn: Int32Array;
-  private readonly live1In: Int32Array;
+  private readonly dirtyOut = new Int32Array(MAX_BLOCKS);
+  private readonly dirtyAt = new Int32Array(MAX_REGION_OPS);
+  private readonly liveIn = new Int32Array(MAX_BLOCKS);
+  private readonly live1In = new Int32Array(MAX_BLOCKS);
+  /** Summaries of blocks, for the pass under way. */
+  private readonly gen = new Int32Array(MAX_BLOCKS);
+  private readonly kill = new Int32Array(MAX_BLOCKS);
   private readonly cellUses = new Uint8Array(CELLS);
   private readonly cellStamp = new Int32Array(CELLS);
   private readonly memoryStamp = new Int32Array(CELLS);
   private stamp = 0;
 
-  constructor(words: Int32Array, region: Region, graph: RegionGraph, helpers: readonly HelperInfo[], limit: number) {
+  constructor(words: Int32Array, helpers: readonly HelperInfo[], limit: number) {
     this.words = words;
-    this.region = region;
-    this.graph = graph;
     this.helpers = helpers;
     this.limit = limit;
+  }
+
+  analyse(region: Region, graph: RegionGraph): void {
+    this.region = region;
+    this.graph = graph;
     const blocks = region.blocks.length;
-    this.dead = new Uint8Array(region.opCount);
-    this.uses = new Uint8Array(region.opCount);
-    this.reload = new Int32Array(region.opCount);
-    this.dirtyAt = new Int32Array(region.opCount);
-    this.dirtyIn = new Int32Array(blocks);
-    this.dirtyOut = new Int32Array(blocks);
-    this.liveIn = new Int32Array(blocks);
-    this.live1In = new Int32Array(blocks);
+    this.dead.fill(0, 0, region.opCount);
+    this.dirtyIn.fill(0, 0, blocks);
+    this.liveIn.fill(0, 0, blocks);
+    this.live1In.fill(0, 0, blocks);
+    this.faultMask = 0;
     this.findDead();
     this.findDirty();
     this.findLive();
@@ -180,8 +185,7 @@ export class RegionFlow {
   private findDead(): void {
     const { order } = this.graph;
     const { blocks } = this.region;
-    const use = new Int32Array(blocks.length);
-    const def = new Int32Array(blocks.length);
+    const { gen: use, kill: def } = this;
     for (const b of order) this.summary1(blocks[b]!, b, use, def);
     for (let changed = true; changed; ) {
       changed = false;
@@ -277,21 +281,8 @@ export class RegionFlow {
   private findDirty(): void {
     const { order } = this.graph;
     const { blocks } = this.region;
-    const gen = new Int32Array(blocks.length);
-    const keeps = new Int32Array(blocks.length);
-    for (const b of order) {
-      let dirty = 0;
-      let keep = ALL;
-      this.eachLive(blocks[b]!, (_i, at, flags) => {
-        if (this.syncs(at, flags)) {
-          dirty = 0;
-          keep = 0;
-        }
-        dirty |= this.writeMask(at, flags);
-      });
-      gen[b] = dirty;
-      keeps[b] = keep;
-    }
+    const { gen, kill: keeps } = this;
+    for (const b of order) this.summaryDirty(blocks[b]!, b);
     for (let changed = true; changed; ) {
       changed = false;
       for (const b of order) {
@@ -302,7 +293,25 @@ export class RegionFlow {
         if (this.addDirty(block.other, out)) changed = true;
       }
     }
+    this.mentioned = 0;
     for (const b of order) this.collectFaultMask(blocks[b]!, this.dirtyIn[b]!);
+  }
+
+  private summaryDirty(block: RegionBlock, b: number): void {
+    let dirty = 0;
+    let keep = ALL;
+    for (let i = block.firstOp; i < block.endOp; i++) {
+      if (this.dead[i] === 1) continue;
+      const at = this.region.ops[i]!;
+      const flags = OP_FLAGS[this.region.opcodes[i]!]!;
+      if (this.syncs(at, flags)) {
+        dirty = 0;
+        keep = 0;
+      }
+      dirty |= this.writeMask(at, flags);
+    }
+    this.gen[b] = dirty;
+    this.kill[b] = keep;
   }
 
   private addDirty(target: number, mask: number): boolean {
@@ -313,20 +322,19 @@ export class RegionFlow {
 
   private collectFaultMask(block: RegionBlock, dirtyIn: number): void {
     let dirty = dirtyIn;
-    this.eachLive(block, (i, at, flags) => {
-      this.dirtyAt[i] = dirty;
-      if (this.syncs(at, flags)) dirty = 0;
-      else if (this.isBarrier(at, flags)) this.faultMask |= dirty;
-      dirty |= this.writeMask(at, flags);
-    });
-  }
-
-  private eachLive(block: RegionBlock, visit: (index: number, at: number, flags: number) => void): void {
+    let mentioned = 0;
     for (let i = block.firstOp; i < block.endOp; i++) {
       if (this.dead[i] === 1) continue;
       const at = this.region.ops[i]!;
-      visit(i, at, OP_FLAGS[this.region.opcodes[i]!]!);
+      const flags = OP_FLAGS[this.region.opcodes[i]!]!;
+      this.dirtyAt[i] = dirty;
+      if (this.syncs(at, flags)) dirty = 0;
+      else if (this.isBarrier(at, flags)) this.faultMask |= dirty;
+      const written = this.writeMask(at, flags);
+      dirty |= written;
+      mentioned |= written | this.readMask(at, flags);
     }
+    this.mentioned |= mentioned;
   }
 
   /** The operation is a helper call before which all dirty slots go to memory. */
@@ -356,7 +364,7 @@ export class RegionFlow {
   private findLive(): void {
     const { order, isLoop } = this.graph;
     const { blocks, entry } = this.region;
-    let mentioned = this.faultMask;
+    let mentioned = this.mentioned | this.faultMask;
     for (let changed = true; changed; ) {
       changed = false;
       for (let i = order.length - 1; i >= 0; i--) {
@@ -369,13 +377,7 @@ export class RegionFlow {
         }
       }
     }
-    for (const b of order) {
-      mentioned |= this.dirtyOut[b]! | this.liveIn[b]! | this.dirtyIn[b]!;
-      this.eachLive(blocks[b]!, (_i, at, flags) => {
-        mentioned |= this.readMask(at, flags) | this.writeMask(at, flags);
-      });
-      mentioned |= this.liveOut(b);
-    }
+    for (const b of order) mentioned |= this.dirtyOut[b]! | this.liveIn[b]! | this.dirtyIn[b]! | this.liveOut(b);
     this.mentioned = mentioned;
     this.loads = this.liveIn[entry]!;
   }

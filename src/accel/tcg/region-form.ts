@@ -4,7 +4,8 @@ import {
 import { HF_CS64 } from '../../runtime/x86/layout.ts';
 import { UNFUSED } from './interp/fusion.ts';
 import { BR, GOTO, OP_FLAGS, OP_WORDS, TERMINATOR } from './region-ops.ts';
-import { EXIT, type Region, type RegionBlock } from './region.ts';
+import { EXIT, MAX_REGION_OPS, type Region, type RegionBlock } from './region.ts';
+import { TB_MAX_BYTES } from './tb-cache.ts';
 
 export interface FormOptions {
   readonly words: Int32Array;
@@ -16,21 +17,14 @@ export interface FormOptions {
   readonly maxHotLeft: number;
 }
 
-/** Operations in one region at most. */
-const MAX_OPS = 8000;
-
-/** Collects the blocks that can be reached from `entryTb` by direct jumps and have been executed often enough. */
-export function formRegion(entryTb: number, o: FormOptions): Region {
-  return new Former(o).form(entryTb);
-}
-
-class Former {
+/** Collects the blocks that can be reached by direct jumps and have been executed often enough. */
+export class RegionFormer {
   private readonly o: FormOptions;
   private readonly words: Int32Array;
-  private readonly blocks: RegionBlock[] = [];
+  private blocks: RegionBlock[] = [];
   private readonly indexOf = new Map<number, number>();
-  private readonly ops = new Int32Array(MAX_OPS);
-  private readonly opcodes = new Uint16Array(MAX_OPS);
+  private readonly ops = new Int32Array(MAX_REGION_OPS);
+  private readonly opcodes = new Uint16Array(MAX_REGION_OPS);
   private opCount = 0;
   private insns = 0;
 
@@ -39,7 +33,12 @@ class Former {
     this.words = o.words;
   }
 
+  /** The region of a block. Its lists of operations are valid until the next call. */
   form(entryTb: number): Region {
+    this.blocks = [];
+    this.indexOf.clear();
+    this.opCount = 0;
+    this.insns = 0;
     const keyLo = this.words[(entryTb + TB_KEY) >>> 2]!;
     const keyHi = this.words[((entryTb + TB_KEY) >>> 2) + 1]!;
     this.add(entryTb);
@@ -69,7 +68,7 @@ class Former {
 
   private mayJoin(tb: number, from: RegionBlock): boolean {
     const w = this.words;
-    if (this.blocks.length >= this.o.maxBlocks || this.opCount > MAX_OPS / 2) return false;
+    if (this.blocks.length >= this.o.maxBlocks || this.opCount > MAX_REGION_OPS - TB_MAX_BYTES / 8) return false;
     if (this.insns + (w[(tb + TB_SIZE) >>> 2]! >>> 16) > this.o.maxInsns) return false;
     const compiled = w[(tb + TB_FUNC) >>> 2]! !== 0;
     // what has a region of its own elsewhere stays there: it is called often, from several places

@@ -2,7 +2,7 @@ import { TB_FLAGS, TB_FUNC, TB_HOT, TB_INVALID } from '../../runtime/tcg/layout.
 import type { TargetDescriptor } from '../../target/target.ts';
 import type { TcgCounters } from './counters.ts';
 import { hex64, LOG_OUT_ASM, type TcgLog } from './log.ts';
-import { formRegion } from './region-form.ts';
+import { RegionFormer } from './region-form.ts';
 import { RegionModuleBuilder } from './region-module.ts';
 import type { Region } from './region.ts';
 import type { RuntimeExports } from './runtime-host.ts';
@@ -44,6 +44,7 @@ const NEVER_HOT = 0x7fffffff;
 export class RegionManager {
   private readonly o: RegionManagerOptions;
   private readonly words: Int32Array;
+  private readonly former: RegionFormer;
   private readonly builder: RegionModuleBuilder;
   private readonly byBlock = new Map<number, CompiledRegion[]>();
   private readonly freeSlots: number[] = [];
@@ -56,6 +57,13 @@ export class RegionManager {
   constructor(options: RegionManagerOptions) {
     this.o = options;
     this.words = options.memory.i32;
+    this.former = new RegionFormer({
+      words: this.words,
+      peek: (ripLo, ripHi) => options.runtime.tb_peek(ripLo, ripHi),
+      maxInsns: REGION_MAX_INSNS,
+      maxBlocks: REGION_MAX_BLOCKS,
+      maxHotLeft: options.hotThreshold - Math.floor(options.hotThreshold / REGION_WARM_DIVISOR),
+    });
     this.builder = new RegionModuleBuilder({ words: this.words, cpuBase: options.cpuBase, target: options.target });
   }
 
@@ -76,13 +84,7 @@ export class RegionManager {
   private enqueue(entryTb: number): void {
     const { o } = this;
     const started = o.nowNs();
-    const region = formRegion(entryTb, {
-      words: this.words,
-      peek: (ripLo, ripHi) => o.runtime.tb_peek(ripLo, ripHi),
-      maxInsns: REGION_MAX_INSNS,
-      maxBlocks: REGION_MAX_BLOCKS,
-      maxHotLeft: o.hotThreshold - Math.floor(o.hotThreshold / REGION_WARM_DIVISOR),
-    });
+    const region = this.former.form(entryTb);
     const slot = this.takeSlot();
     const bytes = this.builder.add(region, slot);
     const compiled: CompiledRegion = { entryTb, slot, blocks: region.blocks.map((b) => b.tb), state: 'queued' };

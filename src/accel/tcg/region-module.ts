@@ -1,6 +1,8 @@
 import type { HelperInfo } from '../../ir/helper-table.ts';
 import type { TargetDescriptor } from '../../target/target.ts';
 import { generateRegion } from './region-codegen.ts';
+import { RegionContext } from './region-context.ts';
+import { RegionFlow } from './region-flow.ts';
 import { RegionImports } from './region-imports.ts';
 import type { Region } from './region.ts';
 import { WasmCode } from './wasm/code.ts';
@@ -18,6 +20,8 @@ export class RegionModuleBuilder {
   private readonly helperNames: ReadonlyMap<string, HelperInfo>;
   /** Emitter of the last region added. */
   readonly code = new WasmCode();
+  private readonly flow: RegionFlow;
+  private readonly cx: RegionContext;
   private module!: WasmModule;
   private imports!: RegionImports;
   private voidType = 0;
@@ -26,6 +30,9 @@ export class RegionModuleBuilder {
   constructor(options: RegionModuleOptions) {
     this.o = options;
     this.helperNames = new Map(options.target.helpers.map((h) => [h.name, h]));
+    const { words, cpuBase, target } = options;
+    this.flow = new RegionFlow(words, target.helpers, target.localSlotLimit);
+    this.cx = new RegionContext(this.code, cpuBase, words, this.flow, target.localSlotLimit);
     this.begin();
   }
 
@@ -46,10 +53,9 @@ export class RegionModuleBuilder {
 
   /** Adds the function of a region, to stand at `slot` of the table. Returns the size of its code in bytes. */
   add(region: Region, slot: number): number {
-    const { words, cpuBase, target } = this.o;
+    const { words, cpuBase } = this.o;
     generateRegion(region, {
-      words, cpuBase, helpers: target.helpers, localSlotLimit: target.localSlotLimit,
-      code: this.code, imports: this.imports, voidType: this.voidType,
+      words, cpuBase, flow: this.flow, cx: this.cx, code: this.code, imports: this.imports, voidType: this.voidType,
     });
     this.module.addFunction(this.voidType, this.code);
     this.slots.push(slot);

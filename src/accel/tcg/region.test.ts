@@ -12,7 +12,7 @@ import {
 import { generateInterpreter } from './interp/generate.ts';
 import { BLOCK_RIP, OpMachine, type OpEnvironment } from './op-machine.cases.ts';
 import { testOperations } from './op.cases.ts';
-import { formRegion } from './region-form.ts';
+import { RegionFormer } from './region-form.ts';
 import { RegionModuleBuilder } from './region-module.ts';
 import { webAssembly } from './webassembly.ts';
 
@@ -111,11 +111,11 @@ class Harness {
 
   /** Compiles the region of a block and makes the jump cache lead to it. Returns the number of its blocks. */
   compile(rip: bigint, slot = 1): number {
-    const region = formRegion(this.blocks.get(rip)!, {
+    const region = new RegionFormer({
       words: this.words,
       peek: (ripLo, ripHi) => this.blocks.get((BigInt(ripHi >>> 0) << 32n) | BigInt(ripLo >>> 0)) ?? 0,
       maxInsns: 1000, maxBlocks: 64, maxHotLeft: 0x7fffffff,
-    });
+    }).form(this.blocks.get(rip)!);
     this.builder.add(region, slot);
     new this.wasm.Instance(new this.wasm.Module(this.builder.finish()), {
       env: { memory: this.environment.memory, table: this.table }, runtime: this.runtime,

@@ -1,5 +1,7 @@
 /** A region: blocks that are compiled together into one function, with their control flow. */
 
+/** Operations in one region at most. */
+export const MAX_REGION_OPS = 12_000;
 /** Successor: the edge leaves the region. */
 export const EXIT = -1;
 

@@ -21,6 +21,7 @@ import {
 /** Wasm function indexes that handlers call. */
 export interface InterpFunctions {
   readonly helper: (helper: HelperInfo) => number;
+  /** (va: i64, ip, tb, size: i32), the load with an i64 result: RIP and RESTORE, then the runtime's slow path. */
   readonly slowLoad: number;
   readonly slowStore: number;
   readonly load128: number;
@@ -59,8 +60,9 @@ export class InterpContext implements LoweringContext {
   helper: HelperInfo | undefined;
   /** Byte offset of the operation from `ip`: not 0 in a fused sequence. */
   base = 0;
-  readonly ip = 0;
-  readonly tb = 1;
+  /** Locals. */
+  ip = 0;
+  tb = 1;
   /** Local that carries the forwarded value of a fused pair, -1: none. */
   private forward = -1;
   private forwardIn = false;
@@ -205,17 +207,8 @@ export class InterpContext implements LoweringContext {
     return local;
   }
 
-  /** Pushes `info << 8 | size`, as the runtime's slow paths want it, or the bare info. */
-  private sizeInfo(size: number): void {
-    this.fieldB();
-    this.code.i32(8);
-    this.code.op(W.I32_SHL);
-    this.code.i32(size);
-    this.code.op(W.I32_OR);
-  }
-
   /** RIP = tb.rip + (restore & 0xffff); RESTORE = restore. */
-  private storeRestore(): void {
+  storeRestore(): void {
     const { code } = this;
     this.storeControl(SLOT_RIP, W.I64_STORE, () => {
       code.localGet(this.tb);
@@ -234,19 +227,27 @@ export class InterpContext implements LoweringContext {
     code.op(W.END);
   }
 
+  /** Pushes the arguments of the out-of-line slow paths: va, ip of the operation, tb, size. */
+  private slowArguments(va: number, size: number): void {
+    const { code } = this;
+    code.localGet(va);
+    code.localGet(this.ip);
+    if (this.base !== 0) {
+      code.i32(this.base);
+      code.op(W.I32_ADD);
+    }
+    code.localGet(this.tb);
+    code.i32(size);
+  }
+
   slowLoad(va: number, size: number): void {
-    this.storeRestore();
-    this.code.localGet(va);
-    this.sizeInfo(size);
+    this.slowArguments(va, size);
     this.code.op1(W.CALL, this.functions.slowLoad);
     this.leaveOnFault();
   }
 
   slowStore(va: number, size: number): void {
-    this.storeRestore();
-    this.code.localGet(va);
-    this.d(W.I64);
-    this.sizeInfo(size);
+    this.slowArguments(va, size);
     this.code.op1(W.CALL, this.functions.slowStore);
     this.leaveOnFault();
   }

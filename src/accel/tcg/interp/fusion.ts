@@ -12,10 +12,10 @@ export interface Fusion {
   /** Size of the whole sequence in bytes. */
   readonly size: number;
   /**
-   * The last operation's operand a is the result of the one before, a temporary that nobody else reads: it is handed over
-   * without being stored.
+   * Position of a comparison whose result, a temporary, is the condition of the `br` at the end and is read by nothing else: it
+   * is handed over without being stored. -1: none.
    */
-  readonly forward: boolean;
+  readonly forward: number;
 }
 
 function isComparison(opcode: number): boolean {
@@ -27,12 +27,11 @@ function makeFusion(names: readonly OpName[], index: number): Fusion {
   if (ops.slice(0, -1).some((op) => OP_INFO[op]!.effect === 'control') || ops.includes(OP.call)) {
     throw new Error(`cannot fuse ${names.join(', ')}`);
   }
-  const beforeLast = ops[ops.length - 2]!;
   return {
     opcode: OP_INFO.length + index,
     ops,
     size: ops.reduce((sum, op) => sum + OP_INFO[op]!.size, 0),
-    forward: ops[ops.length - 1] === OP.br && isComparison(beforeLast),
+    forward: ops.at(-1) === OP.br ? ops.findIndex(isComparison) : -1,
   };
 }
 
@@ -53,6 +52,7 @@ const MAX_STATES = 1 + FUSIONS.reduce((sum, f) => sum + f.ops.length, 0);
 const NEXT = new Uint16Array(MAX_STATES * STRIDE);
 /** Fused opcode of a state that ends a sequence, else 0. */
 const FUSED = new Uint16Array(MAX_STATES);
+/** Position of the forwarded comparison plus 1, 0: none. */
 const FORWARD = new Uint8Array(MAX_STATES);
 
 function buildTrie(): void {
@@ -65,10 +65,24 @@ function buildTrie(): void {
       state = NEXT[at]!;
     }
     FUSED[state] = fusion.opcode;
-    FORWARD[state] = fusion.forward ? 1 : 0;
+    FORWARD[state] = fusion.forward + 1;
   }
 }
 buildTrie();
+
+/** Word indexes of the operations matched so far. */
+const AT = new Int32Array(16);
+
+/** Whether the temporary written at position `from` is the condition of the `br` at position `last` and nothing else between. */
+function mayForward(words: Int32Array, from: number, last: number, tempBase: number): boolean {
+  const d = words[AT[from]!]! >>> 16;
+  if (d < tempBase || (words[AT[last]! + 1]! & 0xffff) !== d) return false;
+  for (let i = from + 1; i < last; i++) {
+    const ab = words[AT[i]! + 1]!;
+    if ((ab & 0xffff) === d || ab >>> 16 === d || words[AT[i]!]! >>> 16 === d) return false;
+  }
+  return true;
+}
 
 /**
  * Fuses the operations of a finished block in the byte range [start, end), longest sequence first. `tempBase`: first temporary.
@@ -81,19 +95,15 @@ export function fuseBlock(words: Int32Array, start: number, end: number, tempBas
     let q = p + WORDS[first]!;
     let next = q;
     let fused = 0;
-    let previous = p;
-    while (state !== 0 && q < limit) {
+    AT[0] = p;
+    for (let n = 1; state !== 0 && q < limit; n++) {
       const op = words[q]! & 0xffff;
       state = NEXT[state * STRIDE + op]!;
       if (state === 0) break;
-      const before = previous;
-      previous = q;
+      AT[n] = q;
       q += WORDS[op]!;
       if (FUSED[state] === 0) continue;
-      if (FORWARD[state] !== 0) {
-        const d = words[before]! >>> 16;
-        if (d < tempBase || (words[previous + 1]! & 0xffff) !== d) continue;
-      }
+      if (FORWARD[state] !== 0 && !mayForward(words, FORWARD[state]! - 1, n, tempBase)) continue;
       fused = FUSED[state]!;
       next = q;
     }

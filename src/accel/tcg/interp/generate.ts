@@ -20,6 +20,7 @@ import { InterpContext, type InterpFlow, type InterpFunctions } from './context.
 import { emitDispatcher, entryMatches, jumpCacheEntry } from './dispatcher.ts';
 import { FUSIONS, type Fusion } from './fusion.ts';
 import { FIELD_ELSE, FIELD_IMM, FIELD_X } from './operands.ts';
+import { emitSlowPath, SLOW_PARAMS } from './slow-path.ts';
 
 /**
  * Generator of the interpreter module (tier 0). Imports: `env.memory` (shared), `env.table` (functions () -> ()), `runtime.*` (slow
@@ -53,6 +54,10 @@ class Generator {
   private readonly helpers: readonly HelperInfo[];
   private readonly helperFunctions: number[] = [];
   private tbFind = 0;
+  private loadSlow = 0;
+  private storeSlow = 0;
+  private load128 = 0;
+  private store128 = 0;
   private functions!: InterpFunctions;
   private rareFunction = 0;
   private callFunction = 0;
@@ -67,20 +72,38 @@ class Generator {
   }
 
   generate(): Uint8Array {
+    const { module } = this;
     this.imports();
-    const enterType = this.module.type([], [W.I32]);
-    const run = this.module.declare(this.voidType);
-    this.rareFunction = this.module.declare(this.stepType);
-    this.callFunction = this.module.declare(this.stepType);
-    const enter = this.module.declare(enterType);
+    const run = module.declare(this.voidType);
+    this.rareFunction = module.declare(this.stepType);
+    this.callFunction = module.declare(this.stepType);
+    const enter = module.declare(module.type([], [W.I32]));
+    const slowLoad = module.declare(module.type(SLOW_PARAMS, [W.I64]));
+    const slowStore = module.declare(module.type(SLOW_PARAMS, []));
+    const byName = new Map(this.helpers.map((h) => [h.name, h]));
+    this.functions = {
+      slowLoad,
+      slowStore,
+      load128: this.load128,
+      store128: this.store128,
+      helper: (h) => this.helperFunctions[h.index]!,
+      softFloat: (name) => byName.get(name),
+    };
     this.run();
     this.rare();
     this.callHelper();
     this.enter(run);
-    this.module.export('run', EXTERNAL_FUNCTION, run);
-    this.module.export('enter', EXTERNAL_FUNCTION, enter);
-    this.module.element(0, [run]);
-    return this.module.build().slice();
+    this.slowPath(this.loadSlow, false);
+    this.slowPath(this.storeSlow, true);
+    module.export('run', EXTERNAL_FUNCTION, run);
+    module.export('enter', EXTERNAL_FUNCTION, enter);
+    module.element(0, [run]);
+    return module.build().slice();
+  }
+
+  private slowPath(runtime: number, isStore: boolean): void {
+    emitSlowPath(this.context(this.stepFlow()), runtime, isStore);
+    this.module.addBody(this.code);
   }
 
   private imports(): void {
@@ -89,10 +112,10 @@ class Generator {
     module.importTable('env', 'table', 1);
     const runtime = (name: string, params: number[], results: number[]) =>
       module.importFunction('runtime', name, module.type(params, results));
-    const slowLoad = runtime('ld_slow', [W.I64, W.I32], [W.I64]);
-    const slowStore = runtime('st_slow', [W.I64, W.I64, W.I32], []);
-    const load128 = runtime('ld128_slow', [W.I64, W.I32, W.I32], []);
-    const store128 = runtime('st128_slow', [W.I64, W.I32, W.I32], []);
+    this.loadSlow = runtime('ld_slow', [W.I64, W.I32], [W.I64]);
+    this.storeSlow = runtime('st_slow', [W.I64, W.I64, W.I32], []);
+    this.load128 = runtime('ld128_slow', [W.I64, W.I32, W.I32], []);
+    this.store128 = runtime('st128_slow', [W.I64, W.I32, W.I32], []);
     this.tbFind = runtime('tb_find', [], [W.I32]);
     for (const h of this.helpers) {
       this.helperFunctions[h.index] = runtime(
@@ -101,15 +124,6 @@ class Generator {
         h.result ? [W.I64] : [],
       );
     }
-    const byName = new Map(this.helpers.map((h) => [h.name, h]));
-    this.functions = {
-      slowLoad,
-      slowStore,
-      load128,
-      store128,
-      helper: (h) => this.helperFunctions[h.index]!,
-      softFloat: (name) => byName.get(name),
-    };
   }
 
   private context(flow: InterpFlow): InterpContext {
@@ -310,8 +324,8 @@ class Generator {
       const info = OP_INFO[opcode]!;
       const last = i === fusion.ops.length - 1;
       cx.beginOp(info, base);
-      if (fusion.forward && i === fusion.ops.length - 2) cx.forwardResult();
-      if (fusion.forward && last) cx.forwardOperand();
+      if (i === fusion.forward) cx.forwardResult();
+      if (fusion.forward >= 0 && last) cx.forwardOperand();
       LOWERING_OF[opcode]!(cx);
       base += info.size;
       if (last && info.effect !== 'control') this.next(base);

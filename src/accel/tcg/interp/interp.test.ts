@@ -79,6 +79,9 @@ function emitAny(ir: IrBuilder, opcode: number, pick: () => number, condition: n
       return ir.mem(opcode, pick(), RSI, 0, pick());
     case 'goto':
       return ir.goto(0x7000, 1);
+    case 'end':
+      ir.op(OP.mov, 0x100, RSI);
+      return ir.op(opcode, 0, 0);
     case 'br':
       return ir.br(forwarded ? condition : pick(), 0x7000, 1, 0x8000, 2);
     default:
@@ -105,8 +108,8 @@ test('fused sequences do what their operations do', () => {
         machine.set(RSI, MAPPED);
         backend.run((ir) => {
           fusion.ops.forEach((op, i) => {
-            const d = fusion.forward && i === fusion.ops.length - 2 ? TEMP_BASE : -1;
-            if (d < 0) emitAny(ir, op, pick, fusion.forward ? TEMP_BASE : -1);
+            const d = i === fusion.forward ? TEMP_BASE : -1;
+            if (d < 0) emitAny(ir, op, pick, fusion.forward >= 0 ? TEMP_BASE : -1);
             else if (OP_INFO[op]!.isImm) ir.imm(op, d, pick(), seed % 3);
             else ir.op(op, d, pick(), pick());
           });
@@ -124,19 +127,24 @@ test('fusing a block only changes opcodes, and they map back', () => {
   const ir = new IrBuilder(buffer, TEMP_BASE, TEMP_LIMIT);
   const words = new Int32Array(buffer);
   ir.begin(0, 0x1000);
+  ir.imm(OP.ne_i64_imm, TEMP_BASE, RAX, 0);
   ir.movi(RCX, 1);
   ir.imm(OP.sub_i64_imm, RAX, RAX, 1);
   ir.movi(RDX, 2);
-  ir.imm(OP.ne_i64_imm, TEMP_BASE, RAX, 0);
   ir.br(TEMP_BASE, 1, 0, 2, 0);
   const before = words.slice();
   fuseBlock(words, 0, ir.address, TEMP_BASE);
   assert.notEqual(words[0], before[0]);
   assert.deepEqual(words.subarray(1), before.subarray(1));
   assert.equal(UNFUSED[words[0]! & 0xffff], before[0]! & 0xffff);
-  // a condition that is not the comparison's result is not forwarded
-  words.set(before);
-  words[17] = RBX;
-  fuseBlock(words, 0, ir.address, TEMP_BASE);
-  assert.equal(words[0], before[0]);
+  // the result is not forwarded if it is not the condition, or if somebody else reads it
+  for (const [word, slot] of [
+    [17, RBX],
+    [9, TEMP_BASE],
+  ] as const) {
+    words.set(before);
+    words[word] = slot;
+    fuseBlock(words, 0, ir.address, TEMP_BASE);
+    assert.equal(words[0], before[0]);
+  }
 });
