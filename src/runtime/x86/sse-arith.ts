@@ -25,13 +25,13 @@ function normal32(x: f32): bool {
 
 /** Not denormal, infinite or NaN. */
 @inline
-function plain64(x: f64): bool {
+export function plain64(x: f64): bool {
   const a = abs(x);
   return (a >= MIN64 && a < Infinity) || a == 0;
 }
 
 @inline
-function plain32(x: f32): bool {
+export function plain32(x: f32): bool {
   const a = abs(x);
   return (a >= MIN32 && a < <f32>Infinity) || a == 0;
 }
@@ -183,14 +183,14 @@ function scalar64Slow(op: i32, d: i32, s: i32): void {
 
 /** All lanes plain, or zero. */
 @inline
-function allPlain64(x: v128): bool {
+export function allPlain64(x: v128): bool {
   const a = f64x2.abs(x);
   const ok = v128.and(f64x2.ge(a, f64x2.splat(MIN64)), f64x2.lt(a, f64x2.splat(Infinity)));
   return i64x2.all_true(v128.or(ok, f64x2.eq(a, f64x2.splat(0))));
 }
 
 @inline
-function allPlain32(x: v128): bool {
+export function allPlain32(x: v128): bool {
   const a = f32x4.abs(x);
   const ok = v128.and(f32x4.ge(a, f32x4.splat(MIN32)), f32x4.lt(a, f32x4.splat(<f32>Infinity)));
   return i32x4.all_true(v128.or(ok, f32x4.eq(a, f32x4.splat(0))));
@@ -440,6 +440,7 @@ export function sse_cmp(kind: i64, d: i64, s: i64): void {
   const signalling = (p & 3) == 1 || (p & 3) == 2;
   const pd = CPU + i32(d);
   const ps = CPU + i32(s);
+  if (tryCompare(k, p, pd, ps)) return;
   enterSse();
   if (k < 2) {
     const lanes = k == 1 ? 1 : 4;
@@ -462,4 +463,34 @@ export function sse_cmp(kind: i64, d: i64, s: i64): void {
   }
   if (!report()) return;
   for (let i = 0; i < lanes; i++) store<i64>(pd + (i << 3), -i64((mask >> i) & 1));
+}
+
+/** Comparisons of plain operands, which raise nothing; scalar forms keep the other lanes. */
+function tryCompare(k: i32, p: i32, pd: i32, ps: i32): bool {
+  if (k == 1) {
+    const a = load<f32>(pd);
+    const b = load<f32>(ps);
+    if (!plain32(a) || !plain32(b)) return false;
+    store<i32>(pd, -i32(holds(p, a < b ? -1 : a > b ? 1 : 0)));
+    return true;
+  }
+  if (k == 3) {
+    const a = load<f64>(pd);
+    const b = load<f64>(ps);
+    if (!plain64(a) || !plain64(b)) return false;
+    store<i64>(pd, -i64(holds(p, a < b ? -1 : a > b ? 1 : 0)));
+    return true;
+  }
+  const a = v128.load(pd);
+  const b = v128.load(ps);
+  if (!(k == 0 ? allPlain32(a) && allPlain32(b) : allPlain64(a) && allPlain64(b))) return false;
+  let r: v128;
+  switch (p & 3) {
+    case 0: r = k == 0 ? f32x4.eq(a, b) : f64x2.eq(a, b); break;
+    case 1: r = k == 0 ? f32x4.lt(a, b) : f64x2.lt(a, b); break;
+    case 2: r = k == 0 ? f32x4.le(a, b) : f64x2.le(a, b); break;
+    default: r = i64x2.splat(0); break;
+  }
+  v128.store(pd, p > 3 ? v128.not(r) : r);
+  return true;
 }

@@ -4,9 +4,9 @@ import {
   f32ToF64, f32ToInt, f64ToF32, f64ToInt, intToF32, intToF64, isNan32, isNan64, roundInt32, roundInt64,
 } from '../softfloat/binary';
 import { PE, RC_ZERO, flags, rc } from '../softfloat/core';
-import { CPU, get32 } from './state';
-import { MXCSR } from './layout';
-import { enterSse, fast, report } from './sse-env';
+import { CPU } from './state';
+import { allPlain32, plain32, plain64 } from './sse-arith';
+import { enterSse, fast, nearlyFast, report } from './sse-env';
 
 /**
  * CVTSI2SS (kind 0), CVTSI2SD (1), with bit 1 from 64-bit integers: low lane of d ← value.
@@ -105,11 +105,33 @@ function wideToInt32(p: i32): i32 {
   return i32(f64ToInt(load<u64>(p), 32));
 }
 
+/** Conversions with PE set already, to nearest or truncating, that can raise nothing else. */
+function tryConvert(k: i32, pd: i32, x: v128): bool {
+  const a = f32x4.abs(x);
+  switch (k) {
+    case DQ_TO_PS:
+      v128.store(pd, f32x4.convert_i32x4_s(x));
+      return true;
+    case PS_TO_PD:
+      if (!allPlain32(i32x4.shuffle(x, x, 0, 1, 0, 1))) return false;
+      v128.store(pd, f64x2.promote_low_f32x4(x));
+      return true;
+    case PS_TO_DQ:
+    case TPS_TO_DQ:
+      if (!i32x4.all_true(f32x4.lt(a, f32x4.splat(2147483520.0)))) return false;
+      v128.store(pd, i32x4.trunc_sat_f32x4_s(k == PS_TO_DQ ? f32x4.nearest(x) : x));
+      return true;
+    default:
+      return false;
+  }
+}
+
 /** Packed conversion d ← s by kind (order above); DQ_TO_PD serves CVTPI2PD too. */
 export function sse_convert(kind: i64, d: i64, s: i64): void {
   const k = i32(kind);
   const pd = CPU + i32(d);
   const ps = CPU + i32(s);
+  if (fast() && tryConvert(k, pd, v128.load(ps))) return;
   enterSse();
   if (k == TPS_TO_DQ || k == TPD_TO_DQ || k == TPS_TO_PI || k == TPD_TO_PI) rc = RC_ZERO;
   switch (k) {
@@ -178,6 +200,7 @@ export function sse_round(kind: i64, d: i64, s: i64): void {
   const imm = i32(kind >> 8);
   const pd = CPU + i32(d);
   const ps = CPU + i32(s);
+  if (tryRound(k, imm, pd, ps)) return;
   enterSse();
   if ((imm & 4) == 0) rc = imm & 3;
   const quiet = (imm & 8) != 0;
@@ -196,4 +219,21 @@ export function sse_round(kind: i64, d: i64, s: i64): void {
   r = i64x2.replace_lane(r, 0, roundInt64(load<u64>(ps), quiet));
   if (k == 2) r = i64x2.replace_lane(r, 1, roundInt64(load<u64>(ps, 8), quiet));
   if (report()) v128.store(pd, r);
+}
+
+/** Scalar roundings of plain operands whose inexactness is not to be reported, or has been. */
+function tryRound(k: i32, imm: i32, pd: i32, ps: i32): bool {
+  if (((imm & 8) == 0 && !fast()) || ((imm & 4) != 0 && !nearlyFast())) return false;
+  const mode = (imm & 4) != 0 ? 0 : imm & 3;
+  if (k == 3) {
+    const x = load<f64>(ps);
+    if (!plain64(x)) return false;
+    store<f64>(pd, mode == 0 ? nearest(x) : mode == 1 ? floor(x) : mode == 2 ? ceil(x) : trunc(x));
+    return true;
+  }
+  if (k != 1) return false;
+  const x = load<f32>(ps);
+  if (!plain32(x)) return false;
+  store<f32>(pd, mode == 0 ? nearest(x) : mode == 1 ? floor(x) : mode == 2 ? ceil(x) : trunc(x));
+  return true;
 }
