@@ -25,6 +25,8 @@ export interface LoweringContext {
   readonly isStatic: boolean;
   /** Bits of the `b` field of a memory operation (MEM_*), -1 if only known at run time. */
   readonly knownInfo: number;
+  /** A load whose `knownInfo` is -1 has no MEM_RMW. */
+  readonly neverRmw?: boolean;
   /** `disp` is known to be zero. */
   readonly zeroDisp: boolean;
   /** `x` field of a 'dabc' operation, -1 if only known at run time. */

@@ -63,7 +63,7 @@ function hit(cx: LoweringContext, va: number, entry: number, size: number, isSto
   const { code } = cx;
   code.localGet(entry);
   let tag = isStore ? TLB_WRITE : TLB_READ;
-  if (!isStore && cx.knownInfo < 0) {
+  if (!isStore && cx.knownInfo < 0 && cx.neverRmw !== true) {
     infoBits(cx, MEM_RMW, RMW_SHIFT);
     code.op(W.I32_ADD);
   } else if ((cx.knownInfo & MEM_RMW) !== 0 && cx.knownInfo >= 0) {

@@ -119,6 +119,8 @@ export const SLOT_EXIT_REASON = 0x128;
 export const SLOT_EXIT_ARG = 0x130;
 export const SLOT_INTERRUPT_PENDING = 0x140;
 export const SLOT_HALTED = 0x148;
+/** The interpreter's own: where it is while a slow path runs. */
+export const SLOT_INTERP_IP = 0x1f8;
 
 // ---- EXIT_REQUEST bits
 /** Look at interrupts. */

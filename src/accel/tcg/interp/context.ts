@@ -1,6 +1,6 @@
 import type { HelperInfo } from '../../../ir/helper-table.ts';
 import type { OpInfo } from '../../../ir/ops.ts';
-import { SLOT_FAULT, SLOT_RESTORE, SLOT_RIP, TB_RIP } from '../../../runtime/tcg/layout.ts';
+import { SLOT_FAULT, SLOT_INTERP_IP, SLOT_RESTORE, SLOT_RIP, TB_RIP } from '../../../runtime/tcg/layout.ts';
 import { SCRATCH } from '../../../runtime/x86/layout.ts';
 import { lowerHelperCall, TYPE_OF } from '../lowering.ts';
 import type { LoweringContext } from '../lowering-context.ts';
@@ -42,6 +42,9 @@ export interface InterpFlow {
   exitBlock(): void;
 }
 
+/** Number of the scratch local that holds a result on its way to the slot. */
+const RESULT = 9;
+
 /**
  * Lowering context of the interpreter: operands are slot offsets in the operation at `ip`. Locals 0 and 1 of every function
  * that has handlers are `ip` and `tb`.
@@ -52,6 +55,8 @@ export class InterpContext implements LoweringContext {
   readonly isStatic = false;
   knownInfo = -1;
   zeroDisp = false;
+  /** Set in fused sequences, which are matched only without MEM_RMW. */
+  neverRmw = false;
   readonly knownX = -1;
   readonly unusedResult = false;
   info!: OpInfo;
@@ -159,17 +164,21 @@ export class InterpContext implements LoweringContext {
     this.field(W.V128_LOAD, FIELD_IMM);
   }
 
-  dest(): void {
-    if (!this.forwardOut) this.field(W.I32_LOAD16_U, FIELD_D);
-  }
+  /** The slot's offset is read in `result`, so that it need not survive a call in between. */
+  dest(): void {}
 
   result(type: W.ValueType): void {
+    const { code } = this;
     if (this.forwardOut) {
-      this.code.localSet(this.forward);
+      code.localSet(this.forward);
       return;
     }
-    if (type === W.I32) this.code.op(W.I64_EXTEND_I32_U);
-    this.code.mem(storeOf(type), this.cpuBase);
+    const value = this.scratch(type, RESULT);
+    code.localSet(value);
+    this.field(W.I32_LOAD16_U, FIELD_D);
+    code.localGet(value);
+    if (type === W.I32) code.op(W.I64_EXTEND_I32_U);
+    code.mem(storeOf(type), this.cpuBase);
   }
 
   loadState(opcode: number): void {
@@ -240,16 +249,26 @@ export class InterpContext implements LoweringContext {
     code.i32(size);
   }
 
-  slowLoad(va: number, size: number): void {
+  /**
+   * Calls an out-of-line slow path. `ip` waits in memory meanwhile, so that the fast path need not keep it on the stack: a value
+   * that lives across a call is spilled where it is defined, which would be in the dispatch of every operation.
+   */
+  private slowCall(va: number, size: number, index: number): void {
+    const { code } = this;
+    this.storeControl(SLOT_INTERP_IP, W.I32_STORE, () => code.localGet(this.ip));
     this.slowArguments(va, size);
-    this.code.op1(W.CALL, this.functions.slowLoad);
+    code.op1(W.CALL, index);
+    this.loadControl(W.I32_LOAD, SLOT_INTERP_IP);
+    code.localSet(this.ip);
     this.leaveOnFault();
   }
 
+  slowLoad(va: number, size: number): void {
+    this.slowCall(va, size, this.functions.slowLoad);
+  }
+
   slowStore(va: number, size: number): void {
-    this.slowArguments(va, size);
-    this.code.op1(W.CALL, this.functions.slowStore);
-    this.leaveOnFault();
+    this.slowCall(va, size, this.functions.slowStore);
   }
 
   slowLoad128(va: number): void {

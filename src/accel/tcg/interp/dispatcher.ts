@@ -34,19 +34,19 @@ export function jumpCacheEntry(code: WasmCode, rip: number): void {
   code.op(W.I32_SHL);
 }
 
-/** Leaves 1 on the stack if entry `e` is for `rip` and the KEY slot. */
-export function entryMatches(cx: InterpContext, e: number, rip: number): void {
+/** Leaves an i64 on the stack that is zero if entry `e` is for `rip` and the KEY slot. */
+export function entryDiffers(cx: InterpContext, e: number, rip: number): void {
   const { code } = cx;
   const base = cx.cpuBase + JC_BASE;
   code.localGet(e);
   code.mem(W.I64_LOAD, base + JC_RIP);
   code.localGet(rip);
-  code.op(W.I64_EQ);
+  code.op(W.I64_XOR);
   code.localGet(e);
   code.mem(W.I64_LOAD, base + JC_KEY);
   cx.loadControl(W.I64_LOAD, SLOT_KEY);
-  code.op(W.I64_EQ);
-  code.op(W.I32_AND);
+  code.op(W.I64_XOR);
+  code.op(W.I64_OR);
 }
 
 /** The dispatcher: runs blocks until one of the exit reasons holds, and returns it. */
@@ -65,7 +65,8 @@ export function emitDispatcher(cx: InterpContext, run: number, tbFind: number, v
   code.localSet(rip);
   jumpCacheEntry(code, rip);
   code.localSet(e);
-  entryMatches(cx, e, rip);
+  entryDiffers(cx, e, rip);
+  code.op(W.I64_EQZ);
   code.op1(W.IF, W.VOID);
   code.localGet(e);
   code.mem(W.I32_LOAD, cx.cpuBase + JC_BASE + JC_FUNC);

@@ -1,4 +1,4 @@
-import { OP, OP_INFO, type OpName } from '../../../ir/ops.ts';
+import { MEM_RMW, OP, OP_INFO, type OpName } from '../../../ir/ops.ts';
 import { FUSED_SEQUENCES } from './sequences.ts';
 
 /**
@@ -70,6 +70,14 @@ function buildTrie(): void {
 }
 buildTrie();
 
+/** Loads, which are not fused when they are part of a read-modify-write. */
+const IS_LOAD: Uint8Array = Uint8Array.from(OP_INFO, (i) => (i.effect === 'memory-read' ? 1 : 0));
+
+/** Whether the operation at `p` may take part in a sequence. */
+function mayFuse(words: Int32Array, p: number, opcode: number): boolean {
+  return IS_LOAD[opcode] === 0 || ((words[p + 1]! >>> 16) & MEM_RMW) === 0;
+}
+
 /** Word indexes of the operations matched so far. */
 const AT = new Int32Array(16);
 
@@ -91,15 +99,15 @@ export function fuseBlock(words: Int32Array, start: number, end: number, tempBas
   const limit = end >>> 2;
   for (let p = start >>> 2; p < limit; ) {
     const first = words[p]! & 0xffff;
-    let state = NEXT[first]!;
+    let state = mayFuse(words, p, first) ? NEXT[first]! : 0;
     let q = p + WORDS[first]!;
     let next = q;
-    let fused = 0;
+    let fused = FUSED[state]!;
     AT[0] = p;
     for (let n = 1; state !== 0 && q < limit; n++) {
       const op = words[q]! & 0xffff;
       state = NEXT[state * STRIDE + op]!;
-      if (state === 0) break;
+      if (state === 0 || !mayFuse(words, q, op)) break;
       AT[n] = q;
       q += WORDS[op]!;
       if (FUSED[state] === 0) continue;

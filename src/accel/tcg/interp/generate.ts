@@ -17,7 +17,7 @@ import { WasmCode } from '../wasm/code.ts';
 import { EXTERNAL_FUNCTION, WasmModule } from '../wasm/module.ts';
 import * as W from '../wasm/opcodes.ts';
 import { InterpContext, type InterpFlow, type InterpFunctions } from './context.ts';
-import { emitDispatcher, entryMatches, jumpCacheEntry } from './dispatcher.ts';
+import { emitDispatcher, entryDiffers, jumpCacheEntry } from './dispatcher.ts';
 import { FUSIONS, type Fusion } from './fusion.ts';
 import { FIELD_ELSE, FIELD_IMM, FIELD_X } from './operands.ts';
 import { emitSlowPath, SLOW_PARAMS } from './slow-path.ts';
@@ -183,8 +183,9 @@ class Generator {
     cx.storeControl(SLOT_RIP, W.I64_STORE, () => code.localGet(rip));
     jumpCacheEntry(code, rip);
     code.localSet(e);
-    entryMatches(cx, e, rip);
-    code.op(W.I32_EQZ);
+    entryDiffers(cx, e, rip);
+    code.i64s(0);
+    code.op(W.I64_NE);
     this.returnIf();
     code.localGet(e);
     code.mem(W.I32_LOAD, base + JC_FUNC);
@@ -320,6 +321,7 @@ class Generator {
 
   private fusedCase(cx: InterpContext, fusion: Fusion): void {
     let base = 0;
+    cx.neverRmw = true;
     fusion.ops.forEach((opcode, i) => {
       const info = OP_INFO[opcode]!;
       const last = i === fusion.ops.length - 1;
@@ -330,6 +332,7 @@ class Generator {
       base += info.size;
       if (last && info.effect !== 'control') this.next(base);
     });
+    cx.neverRmw = false;
   }
 
   /** Flow of the functions that execute one operation and return the next ip. */

@@ -20,7 +20,7 @@ import {
 } from '../../../runtime/tcg/layout.ts';
 import { RAX, RBX, RCX, RDX, RSI, TEMP_BASE, TEMP_LIMIT } from '../../../runtime/x86/layout.ts';
 import { testOperations } from '../op.cases.ts';
-import { BLOCK_RIP, type OpBackend, type OpEnvironment, OpMachine } from '../op-machine.cases.ts';
+import { BLOCK_RIP, HOST_PAGE, type OpBackend, type OpEnvironment, OpMachine } from '../op-machine.cases.ts';
 import { webAssembly } from '../webassembly.ts';
 import { FUSIONS, fuseBlock, UNFUSED } from './fusion.ts';
 import { generateInterpreter } from './generate.ts';
@@ -104,6 +104,7 @@ test('fused sequences do what their operations do', () => {
         };
         machine.reset();
         machine.map(0, true, true);
+        new Uint8Array(machine.memory.buffer, HOST_PAGE, 4096).fill(seed);
         REGISTERS.forEach((r, i) => machine.set(r, BigInt((seed * i) % 3) * 0x1_0000_0001n));
         machine.set(RSI, MAPPED);
         backend.run((ir) => {

@@ -61,6 +61,10 @@ export const FUSED_SEQUENCES: readonly (readonly OpName[])[] = [
   ['ld64', 'add_i64_imm', 'movi', 'mov', 'goto_ind'],
   ['ld64', 'add_i64_imm', 'mov', 'movi', 'mov', 'goto_ind'],
   ['ld64', 'add_i64_imm'],
+  // plain loads without the look at MEM_RMW
+  ['ld64'],
+  ['ld32u'],
+  ['ld8u'],
   // neighbours
   ['movi', 'mov'],
   ['movi', 'movi'],
