@@ -180,7 +180,7 @@ export class Decoder {
         else if (kind === P_ADDR) addrPrefix = true;
         else this.lockPrefix = true;
       }
-      if (this.pos - this.insnStart > 14) break;
+      if (this.pos - this.insnStart > 15) break;
       b = this.u8();
     }
     this.rex = rex;

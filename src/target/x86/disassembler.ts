@@ -45,7 +45,7 @@ export class Disassembler extends Decoder {
   }
 
   private format(row: InsnRow): string {
-    const operands = [0, 1, 2, 3].map((n) => this.operand(n)).filter((s) => s !== '');
+    const operands = this.isString(row) ? [] : [0, 1, 2, 3].map((n) => this.operand(n)).filter((s) => s !== '');
     const name = this.mnemonic(row);
     const prefix = this.prefixText(row);
     if (name === 'xchg' && row.op === 0x90 && operands[0] === operands[1]) return `${prefix}nop`;

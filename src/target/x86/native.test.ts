@@ -35,7 +35,7 @@ function fnv(h: number, bytes: Uint8Array): number {
   return h;
 }
 
-const machine = new FlatMachine();
+const machine = new FlatMachine((process.env.TIER ?? 'interp') as 'interp' | 'jit' | 'auto');
 machine.longMode();
 
 /** Runs the code with the next random input; the hash of what it leaves. */

@@ -309,13 +309,36 @@ export class Operands extends LazyFlags {
     if (this.eaReady) return;
     const segment = this.segment();
     const info = this.memInfo(segment) | (access === RMW ? MEM_RMW : 0);
-    if (this.addrSize === 8 && segment < FS && this.base >= 0 && this.index < 0) {
-      this.setEa(this.base << 3, this.disp, info);
-      return;
-    }
+    if (this.addrSize === 8 && this.index < 0 && this.simpleEa(segment, info)) return;
     const t = this.temp();
     this.offset(t);
     this.linear(t, segment, size, access, info);
+  }
+
+  /** 64-bit addresses that need at most one operation: register plus displacement, FS or GS base plus a constant or a register. */
+  private simpleEa(segment: number, info: number): boolean {
+    const { base } = this;
+    if (segment < FS) {
+      if (base < 0) return false;
+      this.setEa(base << 3, this.disp, info);
+      return true;
+    }
+    const segBase = segSlot(segment, SEG_BASE);
+    if (base === BASE_NONE) {
+      if (this.operandKind(0) === K_O || this.operandKind(1) === K_O) return false;
+      this.setEa(segBase, this.disp, info);
+    } else {
+      const t = this.temp();
+      if (base === BASE_RIP) {
+        this.ripRelative(t);
+        this.ir.op(OP.add_i64, t, t, segBase);
+        this.setEa(t, 0, info);
+      } else {
+        this.ir.op(OP.add_i64, t, base << 3, segBase);
+        this.setEa(t, this.disp, info);
+      }
+    }
+    return true;
   }
 
   /** Takes slot `offset` (already truncated) through the segment; the result serves `ld` and `st`. */

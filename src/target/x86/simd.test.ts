@@ -4,16 +4,18 @@ import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { generateInterpreter } from '../../accel/tcg/interp/generate.ts';
+import { RegionFormer } from '../../accel/tcg/region-form.ts';
+import { RegionModuleBuilder } from '../../accel/tcg/region-module.ts';
 import { webAssembly } from '../../accel/tcg/webassembly.ts';
 import { IrBuilder } from '../../ir/builder.ts';
 import {
   FAULT_NONE, JC_BASE, JC_BITS, JC_ENTRIES, JC_ENTRY_SIZE, JC_FUNC, JC_IR, JC_KEY, JC_RIP, JC_TB, TB_ARENA, TB_DESCRIPTOR_SIZE,
-  TB_HOT, TB_RIP, TLB_ADDEND, TLB_AUX, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_READ, TLB_WRITE, VCPU_BASE,
+  TB_HOT, TB_IR, TB_KEY, TB_RIP, TB_SIZE, TLB_ADDEND, TLB_AUX, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_READ, TLB_WRITE, VCPU_BASE,
 } from '../../runtime/tcg/layout.ts';
 import { Operands, Outcome } from '../../runtime/x86/fp-vectors.cases.ts';
 import {
   CC_EFLAGS, CC_OP, CC_SRC, CR0, CR4, EXC_VECTOR, FAULT, FPR, FPU_CW, FPU_DP, FPU_IP, FPU_OPCODE, FPU_SW, FPU_TAGS, FPU_TOP, HF_CS64, HF_CS_FLAT, HF_FLAT, HF_LMA, HF_OSFXSR,
-  HF_PE, KEY, MXCSR, RAX, RCX, RDI, RDX, RIP, TEMP_BASE, TEMP_LIMIT, XMM,
+  HF_PE, KEY, LOCAL_SLOT_LIMIT, MXCSR, RAX, RCX, RDI, RDX, RIP, TEMP_BASE, TEMP_LIMIT, XMM,
 } from '../../runtime/x86/layout.ts';
 import { X86_FEATURES } from './features.ts';
 import { buildX86Tables } from './handlers.ts';
@@ -39,6 +41,8 @@ class Machine {
   private readonly ir: IrBuilder;
   private readonly bytes: Uint8Array;
   private readonly translator: Translator;
+  /** Compiles region 1 from the block at TB_ARENA. */
+  private readonly compile: () => void;
 
   constructor() {
     const wasm = webAssembly();
@@ -49,7 +53,7 @@ class Machine {
       { env: { memory, cpu_base: VCPU_BASE, abort: () => undefined }, host },
     );
     this.exports = runtime.exports as Machine['exports'];
-    const table = new wasm.Table({ element: 'anyfunc', initial: 1 });
+    const table = new wasm.Table({ element: 'anyfunc', initial: 2 });
     const module = new wasm.Module(generateInterpreter({ cpuBase: VCPU_BASE, helpers: X86_HELPERS }));
     const instance = new wasm.Instance(module, { env: { memory, table }, runtime: { ...runtime.exports, tb_find: () => 0 } });
     this.enter = instance.exports['enter'] as () => number;
@@ -59,6 +63,15 @@ class Machine {
     const { table: rows, handlers } = buildX86Tables(new Set(X86_FEATURES));
     this.translator = new Translator(rows, handlers);
     this.mapData();
+    const words = new Int32Array(memory.buffer);
+    const builder = new RegionModuleBuilder({
+      words, cpuBase: VCPU_BASE, target: { helpers: X86_HELPERS, localSlotLimit: LOCAL_SLOT_LIMIT },
+    });
+    const former = new RegionFormer({ words, peek: () => 0, maxInsns: 10, maxBlocks: 1, maxHotLeft: 0x7fffffff });
+    this.compile = () => {
+      builder.add(former.form(TB_ARENA), 1);
+      new wasm.Instance(new wasm.Module(builder.finish()), { env: { memory, table }, runtime: runtime.exports });
+    };
   }
 
   private mapData(): void {
@@ -85,8 +98,8 @@ class Machine {
     return (this.exports['fpu_tag_word'] as () => number)();
   }
 
-  /** Translates one instruction into the block at CODE_RIP. */
-  translate(code: Uint8Array): void {
+  /** Translates one instruction into the block at CODE_RIP, to be interpreted or compiled. */
+  translate(code: Uint8Array, compiled = false): void {
     this.bytes.fill(0x90, CODE, CODE + 32);
     this.bytes.set(code, CODE);
     const { ir, view } = this;
@@ -102,9 +115,14 @@ class Machine {
     const entry = VCPU_BASE + JC_BASE + index * JC_ENTRY_SIZE;
     view.setBigUint64(entry + JC_RIP, BigInt(CODE_RIP), true);
     view.setBigUint64(entry + JC_KEY, BigInt(FLAGS), true);
-    view.setUint32(entry + JC_FUNC, 0, true);
+    view.setUint32(entry + JC_FUNC, compiled ? 1 : 0, true);
     view.setUint32(entry + JC_IR, block, true);
     view.setUint32(entry + JC_TB, TB_ARENA, true);
+    if (!compiled) return;
+    view.setBigUint64(TB_ARENA + TB_KEY, BigInt(FLAGS), true);
+    view.setInt32(TB_ARENA + TB_IR, block, true);
+    view.setInt32(TB_ARENA + TB_SIZE, code.length | (1 << 16), true);
+    this.compile();
   }
 
   run(): void {
@@ -218,7 +236,13 @@ function outcome(c: string): Outcome {
   return out.put(m.get(FPR + 16), 8).put(tags, 1);
 }
 
-test('MMX and SSE instructions match the recorded processor', () => {
+for (const compiled of [false, true]) {
+  test(`MMX and SSE instructions match the recorded processor, ${compiled ? 'compiled' : 'interpreted'}`, () => {
+    compareSimd(compiled);
+  });
+}
+
+function compareSimd(compiled: boolean): void {
   const vectors = readFileSync(`${root}tests/golden/fp/vectors.bin`);
   const list = readFileSync(`${root}tests/golden/fp/simd-instructions.txt`, 'utf8').trim().split('\n');
   const bad: string[] = [];
@@ -226,7 +250,7 @@ test('MMX and SSE instructions match the recorded processor', () => {
   list.forEach((line, op) => {
     const [c, hex] = line.split(' ') as [string, string];
     const g = new Operands(SIMD_SECTION, op);
-    machine.translate(Buffer.from(hex, 'hex'));
+    machine.translate(Buffer.from(hex, 'hex'), compiled);
     for (let i = 0; i < counts(c); i++, at += 2) {
       setUp(c, g);
       machine.run();
@@ -236,7 +260,7 @@ test('MMX and SSE instructions match the recorded processor', () => {
   });
   assert.equal(bad.length, 0, `${bad.length} differ\n${bad.slice(0, Number(process.env['BAD'] ?? 40)).join('\n')}`);
   assert.equal(at, X87_START);
-});
+}
 
 /** x87 state and registers, as x87Case in generate-x87.h. */
 function setUpX87(g: Operands): void {
