@@ -28,7 +28,10 @@ export function pcRamBufferBytes(options: PcMemoryOptions): number {
   if (firmware === undefined) return memoryBytes;
   const size = firmware.bytes.length;
   if (size === 0 || size % PAGE_SIZE !== 0 || size > MAX_FIRMWARE) {
-    throw new UserError('BadFirmware', `-bios ${firmware.name}: ${size} bytes are not a ROM image (multiples of 4 KiB up to 16 MiB)`);
+    throw new UserError(
+      'BadFirmware',
+      `-bios ${firmware.name}: ${size} bytes are not a ROM image (multiples of 4 KiB up to 16 MiB)`,
+    );
   }
   return memoryBytes + size;
 }
@@ -58,10 +61,15 @@ export class PcMemory implements BootMemory {
     const low = MemoryRegion.alias('ram-below-4g', ram, 0, this.lowRamEnd);
     root.add(0, low, -1);
     if (this.highRamBytes > 0) {
-      root.add(map.HIGH_RAM_BASE, MemoryRegion.alias('ram-above-4g', ram, this.lowRamEnd, this.highRamBytes), -1);
+      root.add(
+        map.HIGH_RAM_BASE,
+        MemoryRegion.alias('ram-above-4g', ram, this.lowRamEnd, this.highRamBytes),
+        -1,
+      );
     }
     root.add(map.VGA_BASE, MemoryRegion.mmio('vga-hole', map.VGA_SIZE, NOTHING));
-    const rom = firmware === undefined ? undefined : MemoryRegion.rom('pc.bios', firmware.bytes.length, memoryBytes);
+    const rom =
+      firmware === undefined ? undefined : MemoryRegion.rom('pc.bios', firmware.bytes.length, memoryBytes);
     if (rom !== undefined) root.add(map.HIGH_RAM_BASE - rom.size, rom);
     this.#segments = biosSegments().map(({ addr, size }) => this.#addSegment(root, ram, rom, addr, size));
   }
@@ -117,7 +125,10 @@ export class PcMemory implements BootMemory {
 
 /** The 13 ranges that PAM registers govern: 0xc0000…0xeffff in steps of 16 KiB, and 0xf0000 (82441FX §3.2.14). */
 function biosSegments(): Array<{ addr: number; size: number }> {
-  const segments = Array.from({ length: 12 }, (_, i) => ({ addr: map.BIOS_AREA_BASE + i * 0x4000, size: 0x4000 }));
+  const segments = Array.from({ length: 12 }, (_, i) => ({
+    addr: map.BIOS_AREA_BASE + i * 0x4000,
+    size: 0x4000,
+  }));
   return [...segments, { addr: 0xf_0000, size: 0x1_0000 }];
 }
 
@@ -131,10 +142,18 @@ function memoryMap(lowRamEnd: number, highRamBytes: number): MemoryMapEntry[] {
   const entries = [
     { address: 0, size: map.EBDA_BASE, type: MEMORY_USABLE },
     { address: map.EBDA_BASE, size: map.VGA_BASE - map.EBDA_BASE, type: MEMORY_RESERVED },
-    { address: map.ACPI_TABLES_BASE, size: map.ACPI_TABLES_LIMIT - map.ACPI_TABLES_BASE, type: MEMORY_RESERVED },
+    {
+      address: map.ACPI_TABLES_BASE,
+      size: map.ACPI_TABLES_LIMIT - map.ACPI_TABLES_BASE,
+      type: MEMORY_RESERVED,
+    },
   ];
   if (lowRamEnd > map.EXTENDED_MEMORY_BASE) {
-    entries.push({ address: map.EXTENDED_MEMORY_BASE, size: lowRamEnd - map.EXTENDED_MEMORY_BASE, type: MEMORY_USABLE });
+    entries.push({
+      address: map.EXTENDED_MEMORY_BASE,
+      size: lowRamEnd - map.EXTENDED_MEMORY_BASE,
+      type: MEMORY_USABLE,
+    });
   }
   if (highRamBytes > 0) entries.push({ address: map.HIGH_RAM_BASE, size: highRamBytes, type: MEMORY_USABLE });
   return entries;

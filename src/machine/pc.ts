@@ -49,7 +49,9 @@ export interface PcOptions extends PcMemoryOptions {
   readonly setA20: (open: boolean) => void;
   /** COM1…COM4; undefined: no such port. */
   readonly serial: ReadonlyArray<CharBackend | undefined>;
-  readonly debugCon: { readonly iobase: number; readonly readback: number; readonly backend: CharBackend } | undefined;
+  readonly debugCon:
+    | { readonly iobase: number; readonly readback: number; readonly backend: CharBackend }
+    | undefined;
   readonly debugExit: { readonly iobase: number; readonly iosize: number } | undefined;
   readonly hpet: boolean;
   readonly acpi: boolean;
@@ -116,10 +118,19 @@ export class PcBoard {
 
     // timers
     const pit = this.#add('i8254', new I8254(this.#isaIrqs.line(map.IRQ_PIT), timers));
-    this.#rtc = this.#add('mc146818', new Mc146818(this.#isaIrqs.line(map.IRQ_RTC), options.wallClock, timers));
+    this.#rtc = this.#add(
+      'mc146818',
+      new Mc146818(this.#isaIrqs.line(map.IRQ_RTC), options.wallClock, timers),
+    );
     this.#mapPorts('pit', map.PORT_PIT, I8254_PORTS, pit, I8254_MMIO);
     this.#mapPorts('rtc', map.PORT_RTC, RTC_PORTS, this.#rtc, RTC_MMIO);
-    this.#mapPorts('port61', map.PORT_SYSTEM_CONTROL_B, 1, this.#add('port61', new Port61(pit, timers)), BYTE_WIDE);
+    this.#mapPorts(
+      'port61',
+      map.PORT_SYSTEM_CONTROL_B,
+      1,
+      this.#add('port61', new Port61(pit, timers)),
+      BYTE_WIDE,
+    );
     if (options.hpet) this.#addHpet(pit);
 
     // keyboard controller, A20, small ports
@@ -129,7 +140,10 @@ export class PcBoard {
       options.setA20(level);
     });
     const keyboardIrq = this.#isaIrqs.line(map.IRQ_KEYBOARD);
-    this.i8042 = this.#add('i8042', new I8042(keyboardIrq, this.#isaIrqs.line(map.IRQ_MOUSE), keyboardA20, power));
+    this.i8042 = this.#add(
+      'i8042',
+      new I8042(keyboardIrq, this.#isaIrqs.line(map.IRQ_MOUSE), keyboardA20, power),
+    );
     this.#mapPorts('i8042-data', map.PORT_I8042_DATA, 1, this.i8042.data, BYTE_WIDE);
     this.#mapPorts('i8042-command', map.PORT_I8042_COMMAND, 1, this.i8042.command, BYTE_WIDE);
     this.#mapPorts('port92', map.PORT_SYSTEM_CONTROL_A, 1, this.#add('port92', port92), BYTE_WIDE);
@@ -138,7 +152,10 @@ export class PcBoard {
     // PCI
     this.#piix3 = this.#add('piix3', new Piix3(Array.from({ length: 16 }, (_, n) => this.#isaIrqs.line(n))));
     this.pci = new PciBus(this.memory.root, this.io.root, this.#piix3.route);
-    this.#i440fx = this.#add('i440fx', createI440fx((segments) => this.#mem.setShadow(segments)));
+    this.#i440fx = this.#add(
+      'i440fx',
+      createI440fx((segments) => this.#mem.setShadow(segments)),
+    );
     this.pci.add(map.PCI_SLOT_HOST, 0, this.#i440fx);
     this.pci.add(map.PCI_SLOT_ISA, 0, this.#piix3.pci);
     const configPorts = this.#add('pci-config', new PciConfigPorts(this.pci));
@@ -158,7 +175,14 @@ export class PcBoard {
     this.#addCharDevices();
     if (options.debugExit !== undefined) {
       const { iobase, iosize } = options.debugExit;
-      this.#mapPorts('isa-debug-exit', iobase, iosize, this.#add('isa-debug-exit', new DebugExit(power)), {}, 1);
+      this.#mapPorts(
+        'isa-debug-exit',
+        iobase,
+        iosize,
+        this.#add('isa-debug-exit', new DebugExit(power)),
+        {},
+        1,
+      );
     }
   }
 
@@ -293,7 +317,14 @@ export class PcBoard {
     this.memory.root.add(address, MemoryRegion.mmio(name, size, device, options), 1);
   }
 
-  #mapPorts(name: string, port: number, count: number, device: MmioDevice, options: MmioOptions = {}, priority = 0): void {
+  #mapPorts(
+    name: string,
+    port: number,
+    count: number,
+    device: MmioDevice,
+    options: MmioOptions = {},
+    priority = 0,
+  ): void {
     this.io.root.add(port, MemoryRegion.mmio(name, count, device, options), priority);
   }
 }

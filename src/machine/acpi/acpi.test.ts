@@ -32,13 +32,20 @@ test('the RSDP leads to tables with good checksums', () => {
   const view = new DataView(rsdp.buffer, rsdp.byteOffset);
   const rsdt = tableAt(view.getUint32(16, true));
   const xsdt = tableAt(Number(view.getBigUint64(24, true)));
-  const addresses = Array.from({ length: (rsdt.bytes.length - 36) / 4 }, (_, i) => rsdt.view.getUint32(36 + 4 * i, true));
+  const addresses = Array.from({ length: (rsdt.bytes.length - 36) / 4 }, (_, i) =>
+    rsdt.view.getUint32(36 + 4 * i, true),
+  );
   assert.deepEqual(
     addresses,
-    Array.from({ length: (xsdt.bytes.length - 36) / 8 }, (_, i) => Number(xsdt.view.getBigUint64(36 + 8 * i, true))),
+    Array.from({ length: (xsdt.bytes.length - 36) / 8 }, (_, i) =>
+      Number(xsdt.view.getBigUint64(36 + 8 * i, true)),
+    ),
   );
   const all = [rsdt, xsdt, ...addresses.map(tableAt)];
-  assert.deepEqual(all.map((t) => t.signature), ['RSDT', 'XSDT', 'FACP', 'APIC', 'HPET']);
+  assert.deepEqual(
+    all.map((t) => t.signature),
+    ['RSDT', 'XSDT', 'FACP', 'APIC', 'HPET'],
+  );
   for (const t of all) assert.equal(checksum(t.bytes), 0, t.signature);
   const fadt = all[2]!;
   const dsdt = tableAt(fadt.view.getUint32(40, true));

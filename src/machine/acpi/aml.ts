@@ -168,13 +168,7 @@ const TYPE_IO = 1;
 const TYPE_BUS = 2;
 
 /** Address space descriptor (6.4.3.5) of `width` bytes a field; the range is fixed and produced by a bridge. */
-function addressSpace(
-  width: 2 | 4 | 8,
-  type: number,
-  specific: number,
-  first: number,
-  last: number,
-): Term {
+function addressSpace(width: 2 | 4 | 8, type: number, specific: number, first: number, last: number): Term {
   const tag = { 2: 0x88, 4: 0x87, 8: 0x8a }[width];
   const fields = [0, first, last, 0, last - first + 1].flatMap((v) => littleEndian(v, width));
   return [tag, ...littleEndian(3 + fields.length, 2), type, 0x0c, specific, ...fields];

@@ -72,7 +72,12 @@ function linkDevice(path: string, n: number): Term {
     aml.name('_HID', aml.eisaId('PNP0C0F')),
     aml.name('_UID', aml.integer(n + 1)),
     aml.name('_PRS', aml.resources(aml.sharedInterrupts(map.PCI_IRQS))),
-    aml.method('_STA', {}, aml.when(aml.and(route, disabled), aml.returns(aml.integer(0x09))), aml.returns(aml.integer(0x0b))),
+    aml.method(
+      '_STA',
+      {},
+      aml.when(aml.and(route, disabled), aml.returns(aml.integer(0x09))),
+      aml.returns(aml.integer(0x0b)),
+    ),
     aml.method('_DIS', {}, aml.or(route, disabled, route)),
     aml.method(
       '_CRS',
@@ -82,12 +87,7 @@ function linkDevice(path: string, n: number): Term {
       aml.when(aml.less(route, disabled), aml.store(route, aml.ref('PRRI'))),
       aml.returns(aml.ref('PRR0')),
     ),
-    aml.method(
-      '_SRS',
-      { args: 1 },
-      aml.dwordField(aml.arg(0), 5, 'PRRI'),
-      aml.store(aml.ref('PRRI'), route),
-    ),
+    aml.method('_SRS', { args: 1 }, aml.dwordField(aml.arg(0), 5, 'PRRI'), aml.store(aml.ref('PRRI'), route)),
   );
 }
 
@@ -102,7 +102,13 @@ function isaBridge(options: PcDsdtOptions): Term {
       ['PRQC', 8],
       ['PRQD', 8],
     ]),
-    isaDevice('PIC', 'PNP0000', aml.ioPorts(map.PORT_PIC_MASTER, 2), aml.ioPorts(map.PORT_PIC_SLAVE, 2), aml.irq(2)),
+    isaDevice(
+      'PIC',
+      'PNP0000',
+      aml.ioPorts(map.PORT_PIC_MASTER, 2),
+      aml.ioPorts(map.PORT_PIC_SLAVE, 2),
+      aml.irq(2),
+    ),
     isaDevice('TIMR', 'PNP0100', aml.ioPorts(map.PORT_PIT, 4), aml.irq(map.IRQ_PIT)),
     isaDevice('RTC', 'PNP0B00', aml.ioPorts(map.PORT_RTC, 2), aml.irq(map.IRQ_RTC)),
     isaDevice(

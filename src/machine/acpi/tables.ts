@@ -18,7 +18,12 @@ function putText(into: Uint8Array, at: number, text: string): void {
 }
 
 /** A table with its header (5.2.6); `fill` gets the view of the whole table, `size` bytes with the header. */
-function table(signature: string, revision: number, size: number, fill: (view: DataView) => void): Uint8Array {
+function table(
+  signature: string,
+  revision: number,
+  size: number,
+  fill: (view: DataView) => void,
+): Uint8Array {
   const bytes = new Uint8Array(size);
   const view = new DataView(bytes.buffer);
   putText(bytes, 0, signature);
@@ -99,7 +104,14 @@ export interface FadtOptions {
 const SPACE_SYSTEM_IO = 1;
 
 /** Generic Address Structure (5.2.3.2). */
-function putGas(view: DataView, at: number, space: number, bits: number, accessSize: number, address: number): void {
+function putGas(
+  view: DataView,
+  at: number,
+  space: number,
+  bits: number,
+  accessSize: number,
+  address: number,
+): void {
   view.setUint8(at, space);
   view.setUint8(at + 1, bits);
   view.setUint8(at + 3, accessSize);

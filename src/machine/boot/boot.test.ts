@@ -42,7 +42,11 @@ function request(
   };
 }
 
-const initrd = (size: number): BootModule => ({ name: 'initrd', args: '', bytes: new Uint8Array(size).fill(0x55) });
+const initrd = (size: number): BootModule => ({
+  name: 'initrd',
+  args: '',
+  bytes: new Uint8Array(size).fill(0x55),
+});
 
 function rejects(run: () => unknown, pattern: RegExp): void {
   assert.throws(run, (error: unknown) => {
@@ -53,7 +57,10 @@ function rejects(run: () => unknown, pattern: RegExp): void {
   });
 }
 
-function bzImage(change: (view: DataView, bytes: Uint8Array) => void = () => {}, codeBytes = 0x1000): Uint8Array {
+function bzImage(
+  change: (view: DataView, bytes: Uint8Array) => void = () => {},
+  codeBytes = 0x1000,
+): Uint8Array {
   const bytes = new Uint8Array(3 * 512 + codeBytes);
   const view = new DataView(bytes.buffer);
   bytes[0x1f1] = 2; // two setup sectors behind the boot sector
@@ -130,11 +137,17 @@ test('bzImage: truncated and hostile files', () => {
   for (const length of [0, 1, 0x206, 0x250, 0x268, 3 * 512, good.length - 100]) {
     rejects(() => loadKernel(request(good.slice(0, length))), /^-kernel dir\/kernel: /);
   }
-  rejects(() => loadKernel(request(bzImage((v) => v.setUint16(0x206, 0x200, true)))), /boot protocol 2.0 is too old/);
+  rejects(
+    () => loadKernel(request(bzImage((v) => v.setUint16(0x206, 0x200, true)))),
+    /boot protocol 2.0 is too old/,
+  );
   rejects(() => loadKernel(request(bzImage((_, b) => (b[0x211] = 0)))), /zImage/);
   rejects(() => loadKernel(request(bzImage((v) => v.setUint16(0x1fe, 0, true)))), /boot signature/);
   rejects(() => loadKernel(request(bzImage((v) => v.setUint32(0x1f4, 0xffff_ffff, true)))), /truncated/);
-  rejects(() => loadKernel(request(good, { commandLine: 'x'.repeat(2048) })), /-append: 2048 bytes.*takes 2047/);
+  rejects(
+    () => loadKernel(request(good, { commandLine: 'x'.repeat(2048) })),
+    /-append: 2048 bytes.*takes 2047/,
+  );
   rejects(() => loadKernel(request(good, { modules: [initrd(RAM)] })), /-initrd initrd: 64.0 MiB do not fit/);
   rejects(() => loadKernel(request(good, { modules: [initrd(1), initrd(1)] })), /several modules/);
   const low = bzImage((v) => v.setUint32(0x22c, 0x100_0000, true));
@@ -216,14 +229,21 @@ test('ELF: what cannot be loaded', () => {
   const note: ElfSegment = { type: 4, physical: 0, bytes: xenNote(0x100_0000) };
   const load = (physical: number, size = 16, memory = size): Uint8Array =>
     elf64([{ physical, bytes: code(size), memory }, note]);
-  rejects(() => loadKernel(request(elf64([{ physical: 0x100_0000, bytes: code(1) }]))), /without a PVH entry/);
+  rejects(
+    () => loadKernel(request(elf64([{ physical: 0x100_0000, bytes: code(1) }]))),
+    /without a PVH entry/,
+  );
   rejects(() => loadKernel(request(load(0x1000))), /overlaps the loader/);
   rejects(() => loadKernel(request(load(0x9fff0, 32))), /outside RAM/);
   rejects(() => loadKernel(request(load(RAM - 8))), /outside RAM/);
   rejects(() => loadKernel(request(load(2 ** 52))), /outside RAM/);
   rejects(() => loadKernel(request(load(0x100_0000, 16, 8))), /larger in the file/);
   rejects(() => loadKernel(request(load(0x100_0000, 16, 2 ** 60))), /outside RAM/);
-  const twice = elf64([{ physical: 0x100_0000, bytes: code(32) }, { physical: 0x100_0010, bytes: code(1) }, note]);
+  const twice = elf64([
+    { physical: 0x100_0000, bytes: code(32) },
+    { physical: 0x100_0010, bytes: code(1) },
+    note,
+  ]);
   rejects(() => loadKernel(request(twice)), /overlaps another/);
   const good = load(0x100_0000, 4096);
   for (const length of [19, 20, 40, 63, 64, 100, 200, good.length - 21, good.length - 1]) {
@@ -259,7 +279,10 @@ test('multiboot with addresses: information, modules, strings', () => {
   const r = request(kernel, { modules, commandLine: 'hello' });
   const state = loadKernel(r);
   const { view } = r.memory;
-  assert.deepEqual([state.rip, state.registers.rax, state.registers.rbx], [0x10_0040, 0x2badb002, BOOT_PARAMS]);
+  assert.deepEqual(
+    [state.rip, state.registers.rax, state.registers.rbx],
+    [0x10_0040, 0x2badb002, BOOT_PARAMS],
+  );
   assert.equal(view.getUint32(0x10_0010, true), 0x1badb002);
   assert.equal(r.memory.text(view.getUint32(BOOT_PARAMS + 16, true)), 'kernel hello');
   assert.equal(view.getUint32(BOOT_PARAMS + 20, true), 2);
@@ -277,9 +300,15 @@ test('multiboot: what cannot be loaded', () => {
   rejects(() => loadKernel(request(multiboot(3))), /not ELF/);
   rejects(() => loadKernel(request(multiboot(0x10000, [0x10_0000, 0x10_0010, 0, 0, 0]))), /inconsistent/);
   rejects(() => loadKernel(request(multiboot(0x10000, [0x20_0000, 0x10_0000, 0, 0, 0]))), /inconsistent/);
-  rejects(() => loadKernel(request(multiboot(0x10000, [0x10_0010, 0x10_0000, 0x20_0000, 0, 0]))), /truncated/);
+  rejects(
+    () => loadKernel(request(multiboot(0x10000, [0x10_0010, 0x10_0000, 0x20_0000, 0, 0]))),
+    /truncated/,
+  );
   rejects(() => loadKernel(request(multiboot(0x10000, [0xb_0010, 0xb_0000, 0, 0, 0]))), /outside RAM/);
-  rejects(() => loadKernel(request(multiboot(0x10000, [0x10_0010, 0x10_0000, 0, 0xffff_ffff, 0]))), /outside RAM/);
+  rejects(
+    () => loadKernel(request(multiboot(0x10000, [0x10_0010, 0x10_0000, 0, 0xffff_ffff, 0]))),
+    /outside RAM/,
+  );
   const good = multiboot(0x10000, [0x10_0010, 0x10_0000, 0, 0, 0]);
   rejects(() => loadKernel(request(good, { modules: [initrd(RAM)] })), /-initrd initrd/);
   rejects(() => loadKernel(request(good.slice(0, 30))), /truncated|neither/);

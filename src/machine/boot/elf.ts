@@ -26,7 +26,9 @@ export interface ElfImage {
 }
 
 export function isElf(bytes: Uint8Array): boolean {
-  return bytes.length >= 20 && bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46;
+  return (
+    bytes.length >= 20 && bytes[0] === 0x7f && bytes[1] === 0x45 && bytes[2] === 0x4c && bytes[3] === 0x46
+  );
 }
 
 export function parseElf(file: BootFile): ElfImage {
@@ -38,7 +40,8 @@ export function parseElf(file: BootFile): ElfImage {
   if (bytes[5] !== 1) throw bad('a big-endian ELF file');
   const machine = view.getUint16(18, true);
   if (machine !== EM_386 && machine !== EM_X86_64) throw bad(`an ELF file for machine ${machine}, not x86`);
-  const word = (at: number): number => (is64 ? Number(view.getBigUint64(at, true)) : view.getUint32(at, true));
+  const word = (at: number): number =>
+    is64 ? Number(view.getBigUint64(at, true)) : view.getUint32(at, true);
   const tableAt = word(is64 ? 0x20 : 0x1c);
   const entrySize = view.getUint16(is64 ? 0x36 : 0x2a, true);
   const count = view.getUint16(is64 ? 0x38 : 0x2c, true);
@@ -84,7 +87,14 @@ function programHeader(view: DataView, at: number, is64: boolean): ProgramHeader
     is64 ? Number(view.getBigUint64(at + 8 * i, true)) : view.getUint32(at + 4 * i, true);
   const type = view.getUint32(at, true);
   // Elf64_Phdr has p_flags before p_offset; Elf32_Phdr has it behind p_memsz.
-  return { type, offset: word(1), virtual: word(2), physical: word(3), fileSize: word(4), memorySize: word(5) };
+  return {
+    type,
+    offset: word(1),
+    virtual: word(2),
+    physical: word(3),
+    fileSize: word(4),
+    memorySize: word(5),
+  };
 }
 
 /** Malformed notes end the list: they are not needed to load the image. */
@@ -97,8 +107,14 @@ function parseNotes(bytes: Uint8Array, out: ElfNote[]): void {
     const nameAt = at + 12;
     const descriptorAt = nameAt + ((nameSize + 3) & ~3);
     if (nameSize > bytes.length || size > bytes.length || descriptorAt + size > bytes.length) return;
-    const name = String.fromCharCode(...bytes.subarray(nameAt, nameAt + Math.min(Math.max(nameSize - 1, 0), 64)));
-    out.push({ name, type: view.getUint32(at + 8, true), descriptor: bytes.subarray(descriptorAt, descriptorAt + size) });
+    const name = String.fromCharCode(
+      ...bytes.subarray(nameAt, nameAt + Math.min(Math.max(nameSize - 1, 0), 64)),
+    );
+    out.push({
+      name,
+      type: view.getUint32(at + 8, true),
+      descriptor: bytes.subarray(descriptorAt, descriptorAt + size),
+    });
     at = descriptorAt + ((size + 3) & ~3);
   }
 }

@@ -51,7 +51,13 @@ export function cString(text: string): Uint8Array {
     if (code < 0x80) out.push(code);
     else if (code < 0x800) out.push(0xc0 | (code >> 6), 0x80 | (code & 63));
     else if (code < 0x10000) out.push(0xe0 | (code >> 12), 0x80 | ((code >> 6) & 63), 0x80 | (code & 63));
-    else out.push(0xf0 | (code >> 18), 0x80 | ((code >> 12) & 63), 0x80 | ((code >> 6) & 63), 0x80 | (code & 63));
+    else
+      out.push(
+        0xf0 | (code >> 18),
+        0x80 | ((code >> 12) & 63),
+        0x80 | ((code >> 6) & 63),
+        0x80 | (code & 63),
+      );
   }
   out.push(0);
   return Uint8Array.from(out);
@@ -119,7 +125,8 @@ export function loadSegments(memory: BootMemory, kernel: BootFile, segments: rea
     if (address < previousEnd) throw boot.kernelError(kernel, `${where} overlaps another`);
     const inLow = address >= boot.BOOT_DATA_END && end <= CONVENTIONAL_END;
     const inHigh = address >= EXTENDED_BASE && end <= memory.lowRamEnd;
-    if (address < boot.BOOT_DATA_END) throw boot.kernelError(kernel, `${where} overlaps the loader's own data`);
+    if (address < boot.BOOT_DATA_END)
+      throw boot.kernelError(kernel, `${where} overlaps the loader's own data`);
     if (!inLow && !inHigh) {
       const ram = boot.formatMiB(memory.lowRamEnd);
       throw boot.kernelError(kernel, `${where} is outside RAM (${ram} below 4 GiB; -m too small?)`);

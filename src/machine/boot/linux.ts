@@ -60,7 +60,10 @@ export interface SetupHeader {
 }
 
 export function isBzImage(bytes: Uint8Array): boolean {
-  return bytes.length >= HEADER_MAGIC + 4 && String.fromCharCode(...bytes.subarray(HEADER_MAGIC, HEADER_MAGIC + 4)) === 'HdrS';
+  return (
+    bytes.length >= HEADER_MAGIC + 4 &&
+    String.fromCharCode(...bytes.subarray(HEADER_MAGIC, HEADER_MAGIC + 4)) === 'HdrS'
+  );
 }
 
 export function parseSetupHeader(kernel: BootFile): SetupHeader {
@@ -70,15 +73,20 @@ export function parseSetupHeader(kernel: BootFile): SetupHeader {
   if (view.getUint16(BOOT_FLAG, true) !== 0xaa55) throw boot.kernelError(kernel, 'no boot signature');
   const version = view.getUint16(VERSION, true);
   if (version < 0x202) {
-    throw boot.kernelError(kernel, `boot protocol ${version >> 8}.${version & 255} is too old (2.02 is needed)`);
+    throw boot.kernelError(
+      kernel,
+      `boot protocol ${version >> 8}.${version & 255} is too old (2.02 is needed)`,
+    );
   }
-  if ((bytes[LOADFLAGS]! & LOADED_HIGH) === 0) throw boot.kernelError(kernel, 'zImage kernels are not supported');
+  if ((bytes[LOADFLAGS]! & LOADED_HIGH) === 0)
+    throw boot.kernelError(kernel, 'zImage kernels are not supported');
   const codeOffset = ((bytes[SETUP_SECTS]! || 4) + 1) * SECTOR;
   const codeSize = view.getUint32(SYSSIZE, true) * 16;
   checkLength(kernel, version, codeOffset, codeSize);
   const relocatable = version >= 0x205 && bytes[RELOCATABLE_KERNEL] !== 0;
   const alignment = version >= 0x205 ? view.getUint32(KERNEL_ALIGNMENT, true) : 0;
-  if (relocatable && !isPowerOfTwo(alignment)) throw boot.kernelError(kernel, 'kernel_alignment is not a power of two');
+  if (relocatable && !isPowerOfTwo(alignment))
+    throw boot.kernelError(kernel, 'kernel_alignment is not a power of two');
   return {
     version,
     codeOffset,
@@ -101,10 +109,13 @@ function checkLength(kernel: BootFile, version: number, codeOffset: number, code
 
 /** Where the protected-mode code goes: its preferred address, else the first one that suits a relocatable kernel. */
 function chooseLoadAddress(kernel: BootFile, header: SetupHeader, lowRamEnd: number): number {
-  const fits = (address: number): boolean => address >= DEFAULT_LOAD_ADDRESS && address + header.initSize <= lowRamEnd;
+  const fits = (address: number): boolean =>
+    address >= DEFAULT_LOAD_ADDRESS && address + header.initSize <= lowRamEnd;
   if (header.relocatable || header.version < 0x20a) {
     if (fits(header.prefAddress)) return header.prefAddress;
-    const lowest = header.relocatable ? alignUp(DEFAULT_LOAD_ADDRESS, header.alignment) : DEFAULT_LOAD_ADDRESS;
+    const lowest = header.relocatable
+      ? alignUp(DEFAULT_LOAD_ADDRESS, header.alignment)
+      : DEFAULT_LOAD_ADDRESS;
     if (fits(lowest)) return lowest;
   } else if (fits(DEFAULT_LOAD_ADDRESS) && fits(header.prefAddress)) {
     return DEFAULT_LOAD_ADDRESS;

@@ -49,7 +49,8 @@ export function loadMultiboot(request: BootRequest): InitialCpuState {
   const view = new DataView(kernel.bytes.buffer, kernel.bytes.byteOffset, kernel.bytes.length);
   const flags = view.getUint32(at + 4, true);
   const unknown = flags & 0xffff & ~(ALIGN_MODULES | WANT_MEMORY | WANT_VIDEO);
-  if (unknown !== 0) throw boot.kernelError(kernel, `unknown multiboot requirement 0x${unknown.toString(16)}`);
+  if (unknown !== 0)
+    throw boot.kernelError(kernel, `unknown multiboot requirement 0x${unknown.toString(16)}`);
   const image = (flags & HAS_ADDRESSES) !== 0 ? addressedImage(kernel, view, at) : elfImage(kernel);
   const kernelEnd = data.loadSegments(memory, kernel, image.segments);
   const name = kernel.name.split('/').pop() ?? kernel.name;
@@ -78,7 +79,13 @@ interface ExecutableImage {
 function addressedImage(kernel: BootFile, view: DataView, at: number): ExecutableImage {
   if (at + 32 > kernel.bytes.length) throw boot.kernelError(kernel, 'truncated in the multiboot header');
   const field = (i: number): number => view.getUint32(at + 12 + 4 * i, true);
-  const [headerAddress, loadAddress, loadEnd, bssEnd, entry] = [field(0), field(1), field(2), field(3), field(4)];
+  const [headerAddress, loadAddress, loadEnd, bssEnd, entry] = [
+    field(0),
+    field(1),
+    field(2),
+    field(3),
+    field(4),
+  ];
   const start = at - (headerAddress - loadAddress);
   const loadSize = loadEnd === 0 ? kernel.bytes.length - start : loadEnd - loadAddress;
   if (headerAddress < loadAddress || start < 0 || loadSize <= 0) {
@@ -88,11 +95,15 @@ function addressedImage(kernel: BootFile, view: DataView, at: number): Executabl
     throw boot.kernelError(kernel, `truncated: ${kernel.bytes.length} bytes of ${start + loadSize}`);
   }
   const sizeInMemory = Math.max(loadSize, bssEnd === 0 ? 0 : bssEnd - loadAddress);
-  return { entry, segments: [{ address: loadAddress, sizeInMemory, bytes: kernel.bytes.subarray(start, start + loadSize) }] };
+  return {
+    entry,
+    segments: [{ address: loadAddress, sizeInMemory, bytes: kernel.bytes.subarray(start, start + loadSize) }],
+  };
 }
 
 function elfImage(kernel: BootFile): ExecutableImage {
-  if (!isElf(kernel.bytes)) throw boot.kernelError(kernel, 'a multiboot kernel that is not ELF and gives no load addresses');
+  if (!isElf(kernel.bytes))
+    throw boot.kernelError(kernel, 'a multiboot kernel that is not ELF and gives no load addresses');
   const image = parseElf(kernel);
   if (image.is64) throw boot.kernelError(kernel, 'multiboot needs a 32-bit ELF file, this one is 64-bit');
   return { entry: (image.entry + image.entryToPhysical) >>> 0, segments: image.segments };
@@ -108,11 +119,15 @@ function writeModules(request: BootRequest, kernelEnd: number): void {
   modules.forEach((module, i) => {
     const end = at + module.bytes.length;
     if (end > memory.lowRamEnd) {
-      throw boot.initrdError(module, `${boot.formatMiB(module.bytes.length)} do not fit behind the kernel (-m too small?)`);
+      throw boot.initrdError(
+        module,
+        `${boot.formatMiB(module.bytes.length)} do not fit behind the kernel (-m too small?)`,
+      );
     }
     memory.write(at, module.bytes);
     const text = data.cString(moduleString(module));
-    if (stringAt + text.length > MODULE_STRINGS_END) throw boot.initrdError(module, 'module arguments are too long');
+    if (stringAt + text.length > MODULE_STRINGS_END)
+      throw boot.initrdError(module, 'module arguments are too long');
     memory.write(stringAt, text);
     list.setUint32(i * MODULE_SIZE, at, true);
     list.setUint32(i * MODULE_SIZE + 4, end, true);
