@@ -34,6 +34,8 @@ export interface MachineConfig {
   readonly memoryBytes: number;
   /** As `-cpu` takes it: model[,+feature][,-feature]. */
   readonly cpu: string;
+  /** False: the processor has no 64-bit mode, whatever the model (`lyrebird-system-i386`). */
+  readonly longMode: boolean;
   readonly accelerator: AcceleratorConfig;
   readonly commandLine: string;
   readonly rtc: RtcConfig;
@@ -55,6 +57,7 @@ export const DEFAULT_CONFIG: MachineConfig = {
   name: '',
   memoryBytes: DEFAULT_MEMORY_BYTES,
   cpu: 'qemu64',
+  longMode: true,
   accelerator: { kind: 'tcg', tier: 'auto' },
   commandLine: '',
   rtc: { startMs: undefined, offsetMs: 0, clock: 'host' },

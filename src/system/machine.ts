@@ -85,7 +85,7 @@ export class Machine implements LoopClient {
     this.#serial = start.charDevices.serial.map((buffer) => this.#createBackend(buffer));
     this.#debugCon = this.#createBackend(start.charDevices.debugCon);
 
-    const model = parseCpu(config.cpu);
+    const model = parseCpu(config.cpu, config.longMode);
     this.#longMode = model.features.has('lm');
     const memory = new TcgMemory(pcRamBufferBytes({ memoryBytes: config.memoryBytes, firmware: start.firmware }));
     const board = (): PcBoard => this.board;

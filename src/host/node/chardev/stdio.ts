@@ -3,6 +3,7 @@ import type { CharStream, CharStreamClient } from '../../../chardev/char-stream.
 import { FdWriter } from './fd-writer.ts';
 
 const STDOUT = 1;
+const CTRL_C = 0x03;
 const FLUSH_TIMEOUT_MS = 2000;
 
 export interface StdioOptions {
@@ -13,11 +14,13 @@ export interface StdioOptions {
 export class StdioStream implements CharStream {
   readonly #input = process.stdin;
   readonly #output = new FdWriter(STDOUT);
+  readonly #signal: boolean;
   readonly #restore = (): void => this.#restoreTerminal();
   #raw = false;
 
   constructor(options: StdioOptions) {
-    if (this.#input.isTTY && !options.signal) {
+    this.#signal = options.signal;
+    if (this.#input.isTTY) {
       this.#input.setRawMode(true);
       this.#raw = true;
       process.once('exit', this.#restore);
@@ -31,7 +34,10 @@ export class StdioStream implements CharStream {
 
   connect(client: CharStreamClient): void {
     this.#output.onWritable = () => client.writable();
-    this.#input.on('data', (data: Buffer) => client.input(data));
+    this.#input.on('data', (data: Buffer) => {
+      if (this.#signal && this.#raw && data.includes(CTRL_C)) process.kill(process.pid, 'SIGINT');
+      else client.input(data);
+    });
     this.#input.on('error', () => {});
   }
 

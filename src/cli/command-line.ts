@@ -1,0 +1,352 @@
+/** The command line of `lyrebird-system-*`: options as QEMU spells them, with one dash or two. */
+import { CPU_MODEL_NAMES, parseCpu } from '../target/x86/cpu-models.ts';
+import { LOG_ITEMS } from '../accel/tcg/log.ts';
+import { type NamedCharSpec, type SharedCharSpec, parseChardev, parseCharSpec } from '../chardev/spec.ts';
+import { DEFAULT_CONFIG, type MachineConfig } from '../system/config.ts';
+import { UserError } from '../util/errors.ts';
+import { OptionList } from '../util/option-list.ts';
+import { parseDevice } from './devices.ts';
+import * as help from './help.ts';
+import { parseRtc } from './rtc-option.ts';
+import { parseSize } from './sizes.ts';
+
+export type Architecture = 'x86_64' | 'i386';
+
+/** A character device and the option that asked for it, for messages. */
+export interface CharRequest extends SharedCharSpec {
+  readonly option: string;
+}
+
+/** What to run. Files are not yet opened. */
+export interface RunPlan {
+  readonly config: MachineConfig;
+  readonly kernel: string | undefined;
+  readonly initrd: string | undefined;
+  readonly firmware: string | undefined;
+  /** COM1…; `none` leaves a port out. */
+  readonly serial: readonly CharRequest[];
+  readonly monitors: readonly CharRequest[];
+  readonly debugCon: CharRequest | undefined;
+  readonly chardevs: readonly NamedCharSpec[];
+  readonly logFile: string | undefined;
+  readonly pidFile: string | undefined;
+  /** Ctrl-C belongs to the guest. */
+  readonly nographic: boolean;
+  readonly warnings: readonly string[];
+}
+
+export type CommandLine =
+  | { readonly kind: 'run'; readonly plan: RunPlan }
+  /** Print and exit with status 0. */
+  | { readonly kind: 'print'; readonly text: string };
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** What the options collect. */
+export class Collected {
+  readonly config: Mutable<MachineConfig>;
+  readonly architecture: Architecture;
+  kernel: string | undefined;
+  initrd: string | undefined;
+  firmware: string | undefined;
+  append: string | undefined;
+  readonly serial: CharRequest[] = [];
+  readonly monitors: CharRequest[] = [];
+  readonly chardevs: NamedCharSpec[] = [];
+  debugCon: CharRequest | undefined;
+  logFile: string | undefined;
+  pidFile: string | undefined;
+  display: 'none' | undefined;
+  nographic = false;
+  noDefaults = false;
+  printed: string | undefined;
+  readonly warnings: string[] = [];
+  readonly globals = new Map<string, string>();
+
+  constructor(architecture: Architecture) {
+    this.architecture = architecture;
+    this.config = {
+      ...DEFAULT_CONFIG,
+      longMode: architecture === 'x86_64',
+      cpu: architecture === 'x86_64' ? 'qemu64' : 'qemu32',
+    };
+  }
+}
+
+interface OptionRow {
+  /** Whether a value follows. */
+  readonly value: boolean;
+  apply(collected: Collected, value: string): void;
+}
+
+const flag = (apply: (c: Collected) => void): OptionRow => ({ value: false, apply });
+const value = (apply: (c: Collected, value: string) => void): OptionRow => ({ value: true, apply });
+/** Accepted with the values that ask for nothing we lack. */
+const only = (option: string, ...accepted: readonly string[]): OptionRow =>
+  value((_, text) => {
+    if (!accepted.includes(text)) {
+      throw new UserError('UnsupportedValue', `-${option} ${text}: only ${accepted.join(', ')} is supported`);
+    }
+  });
+
+const OPTIONS: Readonly<Record<string, OptionRow>> = {
+  h: flag((c) => (c.printed = help.usage(c.architecture))),
+  help: flag((c) => (c.printed = help.usage(c.architecture))),
+  version: flag((c) => (c.printed = help.version())),
+  m: value(parseMemory),
+  smp: value(parseSmp),
+  cpu: value((c, text) => {
+    if (text === 'help' || text === '?') c.printed = help.list('Available CPUs:', CPU_MODEL_NAMES);
+    c.config.cpu = text;
+  }),
+  M: value(parseMachine),
+  machine: value(parseMachine),
+  accel: value(parseAccel),
+  'enable-kvm': flag(() => {
+    throw new UserError('UnsupportedValue', '-enable-kvm: this version has no accelerator but tcg');
+  }),
+  kernel: value((c, text) => (c.kernel = text)),
+  initrd: value((c, text) => (c.initrd = text)),
+  append: value((c, text) => (c.append = text)),
+  bios: value((c, text) => (c.firmware = text)),
+  nographic: flag((c) => {
+    c.nographic = true;
+    c.display = 'none';
+  }),
+  display: value((c, text) => {
+    if (text !== 'none') throw new UserError('UnsupportedValue', `-display ${text}: only none is supported`);
+    c.display = 'none';
+  }),
+  serial: value((c, text) => c.serial.push({ ...parseCharSpec(text, '-serial'), option: `-serial ${text}` })),
+  monitor: value((c, text) => c.monitors.push({ ...parseCharSpec(text, '-monitor'), option: `-monitor ${text}` })),
+  mon: value(parseMon),
+  chardev: value((c, text) => {
+    if (text === 'help' || text === '?') c.printed = help.list('Available chardev backend types:', help.CHARDEV_KINDS);
+    else addChardev(c, parseChardev(text));
+  }),
+  debugcon: value((c, text) => {
+    c.debugCon = { ...parseCharSpec(text, '-debugcon'), option: `-debugcon ${text}` };
+    c.config.debugCon ??= { iobase: 0xe9, readback: 0xe9 };
+  }),
+  device: value((c, text) => {
+    if (text === 'help' || text === '?') c.printed = help.devices();
+    else parseDevice(c, text);
+  }),
+  global: value(parseGlobal),
+  'no-reboot': flag((c) => (c.config.noReboot = true)),
+  'no-shutdown': flag((c) => (c.config.noShutdown = true)),
+  S: flag((c) => (c.config.startPaused = true)),
+  rtc: value((c, text) => (c.config.rtc = parseRtc(text))),
+  d: value((c, text) => {
+    if (text === 'help' || text === '?') c.printed = help.list('Log items (comma separated):', Object.keys(LOG_ITEMS));
+    else c.config.logItems = parseLogItems(text);
+  }),
+  D: value((c, text) => (c.logFile = text)),
+  name: value((c, text) => {
+    const options = new OptionList(text, `-name ${text}`, 'guest');
+    c.config.name = options.text('guest') ?? '';
+    options.flag('debug-threads', false);
+    options.text('process');
+    options.finish();
+  }),
+  pidfile: value((c, text) => (c.pidFile = text)),
+  nodefaults: flag((c) => (c.noDefaults = true)),
+  'no-user-config': flag(() => {}),
+  'no-hpet': flag((c) => (c.config.hpet = false)),
+  'no-acpi': flag((c) => (c.config.acpi = false)),
+  vga: only('vga', 'none'),
+  net: only('net', 'none'),
+  nic: only('nic', 'none'),
+  parallel: only('parallel', 'none', 'null'),
+};
+
+/** `UserError` for what is not understood: one line that names the option. */
+export function parseCommandLine(args: readonly string[], architecture: Architecture): CommandLine {
+  const collected = new Collected(architecture);
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i]!;
+    const name = arg.replace(/^--?/, '');
+    if (name === arg || name === '') {
+      throw new UserError('UnknownOption', `unexpected argument "${arg}" (disk images are not supported in this version)`);
+    }
+    const row = Object.hasOwn(OPTIONS, name) ? OPTIONS[name]! : undefined;
+    if (row === undefined) throw new UserError('UnknownOption', `${arg}: unknown option (see -help)`);
+    if (!row.value) row.apply(collected, '');
+    else {
+      const text = args[++i];
+      if (text === undefined) throw new UserError('MissingValue', `-${name}: a value is missing`);
+      row.apply(collected, text);
+    }
+    if (collected.printed !== undefined) return { kind: 'print', text: collected.printed };
+  }
+  return { kind: 'run', plan: finish(collected) };
+}
+
+function finish(c: Collected): RunPlan {
+  if (c.kernel === undefined) {
+    if (c.append !== undefined) throw new UserError('NeedsKernel', '-append: only allowed with -kernel');
+    if (c.initrd !== undefined) throw new UserError('NeedsKernel', '-initrd: only allowed with -kernel');
+    if (c.firmware === undefined) {
+      throw new UserError('NothingToBoot', '-kernel: nothing to boot, give a kernel (this version brings no firmware; see -help)');
+    }
+  }
+  parseCpuChecked(c);
+  addDefaultDevices(c);
+  c.config.commandLine = c.append ?? '';
+  return {
+    config: c.config,
+    kernel: c.kernel,
+    initrd: c.initrd,
+    firmware: c.firmware,
+    serial: c.serial,
+    monitors: c.monitors,
+    debugCon: c.debugCon,
+    chardevs: c.chardevs,
+    logFile: c.logFile,
+    pidFile: c.pidFile,
+    nographic: c.nographic,
+    warnings: c.warnings,
+  };
+}
+
+function parseCpuChecked(c: Collected): void {
+  try {
+    parseCpu(c.config.cpu, c.config.longMode);
+  } catch (error) {
+    if (error instanceof UserError) throw new UserError(error.code, `-cpu ${c.config.cpu}: ${error.message}`);
+    throw error;
+  }
+}
+
+/** QEMU's defaults: under -nographic the first serial port and the monitor share the terminal. */
+function addDefaultDevices(c: Collected): void {
+  if (c.display === undefined) {
+    c.warnings.push('this version has no graphical display; -nographic connects the serial port to the terminal');
+  }
+  const wantsSerial = c.serial.length === 0 && !c.noDefaults;
+  const wantsMonitor = c.monitors.length === 0 && !c.noDefaults;
+  const stdio = { kind: 'stdio', signal: undefined } as const;
+  if (!c.nographic) {
+    if (wantsSerial) c.serial.push({ spec: { kind: 'null' }, mux: false, option: '-serial null' });
+    return;
+  }
+  if (wantsSerial && wantsMonitor) c.serial.push({ spec: stdio, mux: true, option: '-nographic' });
+  else if (wantsSerial) c.serial.push({ spec: stdio, mux: false, option: '-nographic' });
+  else if (wantsMonitor && !usesStdio(c)) c.monitors.push({ spec: stdio, mux: false, option: '-nographic' });
+}
+
+function usesStdio(c: Collected): boolean {
+  const all = [...c.serial, ...c.monitors, ...c.chardevs, ...(c.debugCon === undefined ? [] : [c.debugCon])];
+  return all.some((request) => request.spec.kind === 'stdio');
+}
+
+/** Guest RAM and 128 MiB of the translator's own tables share one WebAssembly memory of 4 GiB. */
+const MAX_MEMORY = 2 ** 32 - 128 * 2 ** 20;
+
+function parseMemory(c: Collected, text: string): void {
+  const what = `-m ${text}`;
+  const options = new OptionList(text, what, 'size');
+  const size = options.text('size');
+  if (options.has('slots') || options.has('maxmem')) throw options.error('memory hot-plug is not supported');
+  options.finish();
+  if (size === undefined) throw options.error('a size is missing');
+  const bytes = parseSize(size, what);
+  if (bytes < 2 ** 20) throw options.error('at least 1 MiB is needed');
+  if (bytes > MAX_MEMORY) throw options.error(`at most ${MAX_MEMORY / 2 ** 20} MiB are possible`);
+  c.config.memoryBytes = Math.ceil(bytes / 4096) * 4096;
+}
+
+function parseSmp(_c: Collected, text: string): void {
+  const options = new OptionList(text, `-smp ${text}`, 'cpus');
+  for (const key of ['cpus', 'sockets', 'dies', 'clusters', 'cores', 'threads', 'maxcpus']) {
+    if (options.number(key, 1) !== 1) throw options.error('this version runs one processor');
+  }
+  options.finish();
+}
+
+const MACHINE_NAMES = /^(pc|pc-i440fx-[\w.]+)$/;
+
+function parseMachine(c: Collected, text: string): void {
+  if (text === 'help' || text === '?') {
+    c.printed = help.list('Supported machines are:', ['pc  Standard PC (i440FX + PIIX) (default; also pc-i440fx-*)']);
+    return;
+  }
+  const options = new OptionList(text, `-machine ${text}`, 'type');
+  const type = options.text('type');
+  if (type !== undefined && !MACHINE_NAMES.test(type)) throw options.error(`unknown machine "${type}" (-machine help lists them)`);
+  const accel = options.text('accel');
+  if (accel !== undefined) parseAccel(c, accel);
+  c.config.hpet = options.flag('hpet', c.config.hpet);
+  c.config.acpi = options.flag('acpi', c.config.acpi);
+  for (const absent of ['usb', 'vmport', 'smm', 'graphics', 'dump-guest-core', 'mem-merge']) {
+    const harmless = absent === 'graphics' || absent === 'dump-guest-core' || absent === 'mem-merge';
+    if (options.flag(absent, false) && !harmless) throw options.error(`"${absent}=on" is not supported`);
+  }
+  options.finish();
+}
+
+function parseAccel(c: Collected, text: string): void {
+  if (text === 'help' || text === '?') {
+    c.printed = help.list('Accelerators supported:', ['tcg']);
+    return;
+  }
+  const options = new OptionList(text, `-accel ${text}`, 'accel');
+  const kind = options.text('accel');
+  if (kind !== undefined && kind !== 'tcg') throw options.error('this version has no accelerator but tcg');
+  const tier = options.choice('tier', ['auto', 'interp', 'jit'] as const, 'auto');
+  options.choice('thread', ['single', 'multi'] as const, 'single');
+  options.number('tb-size', 0);
+  options.finish();
+  c.config.accelerator = { kind: 'tcg', tier };
+}
+
+function parseMon(c: Collected, text: string): void {
+  const options = new OptionList(text, `-mon ${text}`, 'chardev');
+  const id = options.required('chardev');
+  options.choice('mode', ['readline'] as const, 'readline');
+  options.flag('pretty', false);
+  options.finish();
+  c.monitors.push({ spec: { kind: 'chardev', id }, mux: false, option: `-mon ${text}` });
+}
+
+function addChardev(c: Collected, spec: NamedCharSpec): void {
+  if (c.chardevs.some((other) => other.id === spec.id)) {
+    throw new UserError('DuplicateId', `-chardev id=${spec.id}: the id is taken`);
+  }
+  c.chardevs.push(spec);
+}
+
+/** Properties of devices that are always there, with the values that match what they do. */
+const GLOBALS: ReadonlyMap<string, readonly string[] | undefined> = new Map([
+  ['PIIX4_PM.disable_s3', ['1', 'on', 'true']],
+  ['PIIX4_PM.disable_s4', ['1', 'on', 'true']],
+  ['mc146818rtc.lost_tick_policy', ['discard']],
+  ['kvm-pit.lost_tick_policy', ['discard', 'delay']],
+  ['isa-debugcon.iobase', undefined],
+  ['isa-debugcon.readback', undefined],
+  ['isa-debug-exit.iobase', undefined],
+  ['isa-debug-exit.iosize', undefined],
+]);
+
+function parseGlobal(c: Collected, text: string): void {
+  const match = /^(?:driver=([\w-]+),property=([\w-]+),value=(.*)|([\w-]+)\.([\w-]+)=(.*))$/.exec(text);
+  const key = match === null ? '' : `${match[1] ?? match[4]}.${match[2] ?? match[5]}`;
+  const given = match?.[3] ?? match?.[6] ?? '';
+  if (match === null) throw new UserError('BadOption', `-global ${text}: not DRIVER.PROPERTY=VALUE`);
+  if (!GLOBALS.has(key)) throw new UserError('UnknownProperty', `-global ${text}: no property "${key}"`);
+  const accepted = GLOBALS.get(key);
+  if (accepted !== undefined && !accepted.includes(given)) {
+    throw new UserError('UnsupportedValue', `-global ${text}: only ${accepted.join(', ')} is supported`);
+  }
+  c.globals.set(key, given);
+}
+
+function parseLogItems(text: string): string[] {
+  const items = text.split(',').filter((item) => item !== '' && item !== 'nochain');
+  for (const item of items) {
+    if (!Object.hasOwn(LOG_ITEMS, item)) {
+      throw new UserError('UnknownLogItem', `-d ${text}: unknown item "${item}" (-d help lists them)`);
+    }
+  }
+  return items;
+}

@@ -1,0 +1,74 @@
+/** The texts of `-help` and its relatives. */
+import { readFileSync } from 'node:fs';
+import type { Architecture } from './command-line.ts';
+import { DEVICE_NAMES } from './devices.ts';
+
+export const CHARDEV_KINDS = ['file', 'null', 'pty', 'socket', 'stdio'];
+
+export function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return `Lyrebird version ${(JSON.parse(text) as { version: string }).version}\n`;
+}
+
+export function list(title: string, names: readonly string[]): string {
+  return `${title}\n${names.map((name) => `  ${name}\n`).join('')}`;
+}
+
+export function devices(): string {
+  return list(
+    'Devices:',
+    Object.entries(DEVICE_NAMES).map(([name, about]) => `${name.padEnd(16)} ${about}`),
+  );
+}
+
+export function usage(architecture: Architecture): string {
+  return `${version()}usage: lyrebird-system-${architecture} [options]
+
+Options are QEMU's; one dash or two.
+
+Machine
+  -machine pc[,hpet=on|off][,acpi=on|off]   the board (-M; "help" lists)
+  -cpu MODEL[,+FEATURE][,-FEATURE]          the processor ("help" lists)
+  -m SIZE[k|M|G]                            memory, 128 MiB if not given
+  -smp 1                                    number of processors
+  -accel tcg[,tier=auto|interp|jit]         how guest code is executed
+  -rtc [base=utc|localtime|DATE][,clock=host|vm]
+  -device DRIVER[,PROPERTY=VALUE]           a device ("help" lists)
+  -global DRIVER.PROPERTY=VALUE             a default of a device's property
+  -name TEXT                                a name for the machine
+  -nodefaults                               no serial port and monitor unless asked for
+
+Boot
+  -kernel FILE      Linux bzImage, ELF kernel with a PVH entry, or multiboot kernel
+  -initrd FILE      its initial RAM disk (multiboot: FILE[ ARGS],FILE[ ARGS]…)
+  -append TEXT      its command line
+  -bios FILE        a ROM image that ends at 4 GiB
+
+Console
+  -nographic        serial port and monitor on the terminal (Ctrl-A H for help, Ctrl-A X quits)
+  -display none     no display
+  -serial DEV       a serial port: stdio, mon:stdio, pty, null, none, file:PATH, unix:PATH[,server=on,wait=off],
+                    tcp:HOST:PORT[,server=on,wait=off], telnet:HOST:PORT[,…], chardev:ID
+  -monitor DEV      the monitor, likewise
+  -chardev KIND,id=ID[,mux=on][,…]          a character device by name (stdio, file, socket, pty, null)
+  -mon chardev=ID   the monitor on a -chardev
+  -debugcon DEV     the debug port 0xe9
+
+Running
+  -S                do not start before "cont" is given to the monitor
+  -no-reboot        a reset ends the emulator
+  -no-shutdown      a power-off stops the machine but does not end the emulator
+  -d ITEM[,ITEM]    log these ("help" lists) to standard error, or
+  -D FILE           to a file
+  -pidfile FILE     write the process id to a file
+  -version, -help
+`;
+}
+
+export const LYREBIRD_USAGE = `usage: lyrebird selftest            run a small guest of our own and show what it sees
+       lyrebird x86_64 [options]    as lyrebird-system-x86_64
+       lyrebird i386 [options]      as lyrebird-system-i386
+       lyrebird --version | --help
+
+"lyrebird x86_64 -help" lists the options of a machine.
+`;

@@ -1,0 +1,58 @@
+/** Entry points of the executables in bin/. Each resolves with the exit status. */
+import { UserError } from '../util/errors.ts';
+import { type Architecture, parseCommandLine } from './command-line.ts';
+
+/** `lyrebird-system-x86_64` and `lyrebird-system-i386`. */
+export async function systemMain(architecture: Architecture, args: readonly string[]): Promise<number> {
+  return guarded(`lyrebird-system-${architecture}`, async () => {
+    const commandLine = parseCommandLine(args, architecture);
+    if (commandLine.kind === 'print') {
+      process.stdout.write(commandLine.text);
+      return 0;
+    }
+    for (const warning of commandLine.plan.warnings) process.stderr.write(`lyrebird-system-${architecture}: warning: ${warning}\n`);
+    const { run } = await import('./run.ts');
+    return run(commandLine.plan);
+  });
+}
+
+/** `lyrebird`: sub-commands. */
+export async function lyrebirdMain(args: readonly string[]): Promise<number> {
+  const [command, ...rest] = args;
+  switch (command) {
+    case 'selftest':
+      return guarded('lyrebird', async () => (await import('./selftest.ts')).selftest(rest));
+    case 'x86_64':
+    case 'i386':
+      return systemMain(command, rest);
+    case 'system-x86_64':
+    case 'system-i386':
+      return systemMain(command.slice(7) as Architecture, rest);
+    case '--version':
+    case '-version':
+    case '--help':
+    case '-help':
+    case '-h':
+    case 'help':
+    case undefined: {
+      const help = await import('./help.ts');
+      process.stdout.write(command?.endsWith('version') === true ? help.version() : help.LYREBIRD_USAGE);
+      return command === undefined ? 1 : 0;
+    }
+    default:
+      if (command.startsWith('-')) return systemMain('x86_64', args);
+      process.stderr.write(`lyrebird: unknown command "${command}" (see lyrebird --help)\n`);
+      return 1;
+  }
+}
+
+/** A user's mistake is one line and status 1; anything else is a bug of ours and shows where. */
+async function guarded(program: string, action: () => Promise<number>): Promise<number> {
+  try {
+    return await action();
+  } catch (error) {
+    if (error instanceof UserError) process.stderr.write(`${program}: ${error.message.replaceAll('\n', ' ')}\n`);
+    else process.stderr.write(`${program}: internal error: ${error instanceof Error ? error.stack : String(error)}\n`);
+    return error instanceof UserError ? 1 : 70;
+  }
+}

@@ -1,0 +1,143 @@
+/** Commands of the human monitor. */
+import type { MachineClient } from '../system/machine-client.ts';
+import { INFO_TOPICS } from '../system/machine-info.ts';
+import type { AddressKind } from '../system/protocol.ts';
+import { UserError } from '../util/errors.ts';
+import { evaluate } from './expression.ts';
+import { type DumpFormat, formatDump, parseDumpFormat } from './memory-dump.ts';
+
+export interface MonitorContext {
+  readonly machine: MachineClient;
+  readonly version: string;
+  /** Ends the emulator. */
+  quit(): void;
+}
+
+interface Command {
+  readonly args: string;
+  readonly about: string;
+  /** `args` is what follows the name (and the `/FORMAT`), trimmed. The result is printed. */
+  run(context: MonitorContext, args: string, format: DumpFormat): Promise<string>;
+}
+
+const NOTHING = {};
+const done = async (request: Promise<unknown>): Promise<string> => {
+  await request;
+  return '';
+};
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  help: { args: '[command]', about: 'show this list', run: async (_, args) => helpText(args) },
+  info: { args: '[topic]', about: 'show information about the machine', run: (c, args) => info(c, args) },
+  x: { args: '/FMT address', about: 'dump virtual memory', run: (c, args, format) => dump(c, args, format, 'virtual') },
+  xp: { args: '/FMT address', about: 'dump physical memory', run: (c, args, format) => dump(c, args, format, 'physical') },
+  print: { args: '/FMT expression', about: 'print a value', run: print },
+  i: { args: '/FMT port', about: 'read an I/O port', run: readPort },
+  o: { args: '/FMT port value', about: 'write an I/O port', run: writePort },
+  stop: { args: '', about: 'stop the machine', run: (c) => done(c.machine.request('pause', NOTHING)) },
+  cont: { args: '', about: 'let it go on', run: (c) => done(c.machine.request('resume', NOTHING)) },
+  system_reset: { args: '', about: 'reset the machine', run: (c) => done(c.machine.request('reset', NOTHING)) },
+  system_powerdown: {
+    args: '',
+    about: 'press the power button',
+    run: (c) => done(c.machine.request('powerdown', NOTHING)),
+  },
+  nmi: { args: '', about: 'send a non-maskable interrupt', run: (c) => done(c.machine.request('nmi', NOTHING)) },
+  log: { args: 'item[,item…]|none', about: 'choose what is logged (as -d)', run: setLog },
+  quit: {
+    args: '',
+    about: 'end the emulator',
+    run: async (c) => {
+      c.quit();
+      return '';
+    },
+  },
+};
+
+const ALIASES: Readonly<Record<string, string>> = { '?': 'help', h: 'help', p: 'print', c: 'cont', s: 'stop', q: 'quit', exit: 'quit' };
+
+/** Names that can be completed. */
+export const COMMAND_NAMES: readonly string[] = Object.keys(COMMANDS);
+
+/** Runs one line; the result is what to print, without a final newline. A user's mistake is a text, too. */
+export async function runCommand(context: MonitorContext, line: string): Promise<string> {
+  const match = /^\s*([^\s/]+)(?:\s*\/(\S*))?\s*(.*?)\s*$/.exec(line);
+  if (match === null) return '';
+  const given = match[1]!;
+  const name = Object.hasOwn(ALIASES, given) ? ALIASES[given]! : given;
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (command === undefined) return `unknown command: '${given}'`;
+  try {
+    return await command.run(context, match[3]!, parseDumpFormat(match[2] ?? ''));
+  } catch (error) {
+    if (error instanceof UserError) return error.message;
+    throw error;
+  }
+}
+
+function helpText(name: string): string {
+  const rows = Object.entries(COMMANDS).filter(([key]) => name === '' || key === (ALIASES[name] ?? name));
+  if (rows.length === 0) return `unknown command: '${name}'`;
+  return rows.map(([key, { args, about }]) => `${`${key} ${args}`.trimEnd()} -- ${about}`).join('\n');
+}
+
+async function info(context: MonitorContext, topic: string): Promise<string> {
+  if (topic === 'version') return context.version;
+  if (topic === '') return ['version', ...INFO_TOPICS].map((name) => `info ${name}`).join('\n');
+  return context.machine.request('info', { topic });
+}
+
+/** Evaluates an expression over the registers. */
+async function number(context: MonitorContext, text: string): Promise<bigint> {
+  const needsRegisters = text.includes('$');
+  const registers = needsRegisters ? await context.machine.request('registers', NOTHING) : {};
+  return evaluate(text, (name) => {
+    const alias = { pc: 'rip', sp: 'rsp', fp: 'rbp', eflags: 'rflags' }[name] ?? name.replace(/^e(..)$/, 'r$1');
+    const value = registers[name] ?? registers[alias];
+    return value === undefined ? undefined : BigInt(value);
+  });
+}
+
+async function dump(context: MonitorContext, text: string, format: DumpFormat, kind: AddressKind): Promise<string> {
+  if (text === '') throw new UserError('MissingValue', 'an address is missing');
+  const address = await number(context, text);
+  const { count, sizeBytes } = format;
+  if (format.kind === 'i') return context.machine.request('disassemble', { address: String(address), count, kind });
+  return formatDump(await context.machine.read(address, count * sizeBytes, kind), address, format);
+}
+
+async function print(context: MonitorContext, text: string, format: DumpFormat): Promise<string> {
+  const value = await number(context, text);
+  if (format.kind === 'd') return BigInt.asIntN(64, value).toString();
+  if (format.kind === 'u') return value.toString();
+  if (format.kind === 'o') return `0${value.toString(8)}`;
+  return `0x${value.toString(16)}`;
+}
+
+function portSize(format: DumpFormat): 1 | 2 | 4 {
+  return format.sizeBytes === 8 ? 4 : format.sizeBytes;
+}
+
+async function readPort(context: MonitorContext, text: string, format: DumpFormat): Promise<string> {
+  const port = Number(await number(context, text)) & 0xffff;
+  const size = portSize(format);
+  const value = await context.machine.request('port', { port, size, value: undefined });
+  const letter = { 1: 'b', 2: 'w', 4: 'l' }[size];
+  return `port${letter}[0x${port.toString(16).padStart(4, '0')}] = 0x${value.toString(16).padStart(2 * size, '0')}`;
+}
+
+async function writePort(context: MonitorContext, text: string, format: DumpFormat): Promise<string> {
+  const [port, value] = text.split(/\s+/);
+  if (port === undefined || value === undefined) throw new UserError('MissingValue', 'a port and a value are needed');
+  await context.machine.request('port', {
+    port: Number(await number(context, port)) & 0xffff,
+    size: portSize(format),
+    value: Number((await number(context, value)) & 0xffff_ffffn),
+  });
+  return '';
+}
+
+function setLog(context: MonitorContext, text: string): Promise<string> {
+  const items = text === '' || text === 'none' ? [] : text.split(',');
+  return done(context.machine.request('log', { items }));
+}
