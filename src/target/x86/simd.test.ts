@@ -9,13 +9,66 @@ import { RegionModuleBuilder } from '../../accel/tcg/region-module.ts';
 import { webAssembly } from '../../accel/tcg/webassembly.ts';
 import { IrBuilder } from '../../ir/builder.ts';
 import {
-  FAULT_NONE, JC_BASE, JC_BITS, JC_ENTRIES, JC_ENTRY_SIZE, JC_FUNC, JC_IR, JC_KEY, JC_RIP, JC_TB, TB_ARENA, TB_DESCRIPTOR_SIZE,
-  TB_HOT, TB_IR, TB_KEY, TB_RIP, TB_SIZE, TLB_ADDEND, TLB_AUX, TLB_BASE, TLB_ENTRIES, TLB_ENTRY_SIZE, TLB_READ, TLB_WRITE, VCPU_BASE,
+  FAULT_NONE,
+  JC_BASE,
+  JC_BITS,
+  JC_ENTRIES,
+  JC_ENTRY_SIZE,
+  JC_FUNC,
+  JC_IR,
+  JC_KEY,
+  JC_RIP,
+  JC_TB,
+  TB_ARENA,
+  TB_DESCRIPTOR_SIZE,
+  TB_HOT,
+  TB_IR,
+  TB_KEY,
+  TB_RIP,
+  TB_SIZE,
+  TLB_ADDEND,
+  TLB_AUX,
+  TLB_BASE,
+  TLB_ENTRIES,
+  TLB_ENTRY_SIZE,
+  TLB_READ,
+  TLB_WRITE,
+  VCPU_BASE,
 } from '../../runtime/tcg/layout.ts';
 import { Operands, Outcome } from '../../runtime/x86/fp-vectors.cases.ts';
 import {
-  CC_EFLAGS, CC_OP, CC_SRC, CR0, CR4, EXC_VECTOR, FAULT, FPR, FPU_CW, FPU_DP, FPU_IP, FPU_OPCODE, FPU_SW, FPU_TAGS, FPU_TOP, HF_CS64, HF_CS_FLAT, HF_FLAT, HF_LMA, HF_OSFXSR,
-  HF_PE, KEY, LOCAL_SLOT_LIMIT, MXCSR, RAX, RCX, RDI, RDX, RIP, TEMP_BASE, TEMP_LIMIT, XMM,
+  CC_EFLAGS,
+  CC_OP,
+  CC_SRC,
+  CR0,
+  CR4,
+  EXC_VECTOR,
+  FAULT,
+  FPR,
+  FPU_CW,
+  FPU_DP,
+  FPU_IP,
+  FPU_OPCODE,
+  FPU_SW,
+  FPU_TAGS,
+  FPU_TOP,
+  HF_CS_FLAT,
+  HF_CS64,
+  HF_FLAT,
+  HF_LMA,
+  HF_OSFXSR,
+  HF_PE,
+  KEY,
+  LOCAL_SLOT_LIMIT,
+  MXCSR,
+  RAX,
+  RCX,
+  RDI,
+  RDX,
+  RIP,
+  TEMP_BASE,
+  TEMP_LIMIT,
+  XMM,
 } from '../../runtime/x86/layout.ts';
 import { X86_FEATURES } from './features.ts';
 import { buildX86Tables } from './handlers.ts';
@@ -55,7 +108,10 @@ class Machine {
     this.exports = runtime.exports as Machine['exports'];
     const table = new wasm.Table({ element: 'anyfunc', initial: 2 });
     const module = new wasm.Module(generateInterpreter({ cpuBase: VCPU_BASE, helpers: X86_HELPERS }));
-    const instance = new wasm.Instance(module, { env: { memory, table }, runtime: { ...runtime.exports, tb_find: () => 0 } });
+    const instance = new wasm.Instance(module, {
+      env: { memory, table },
+      runtime: { ...runtime.exports, tb_find: () => 0 },
+    });
     this.enter = instance.exports['enter'] as () => number;
     this.view = new DataView(memory.buffer);
     this.bytes = new Uint8Array(memory.buffer);
@@ -65,12 +121,23 @@ class Machine {
     this.mapData();
     const words = new Int32Array(memory.buffer);
     const builder = new RegionModuleBuilder({
-      words, cpuBase: VCPU_BASE, target: { helpers: X86_HELPERS, localSlotLimit: LOCAL_SLOT_LIMIT },
+      words,
+      cpuBase: VCPU_BASE,
+      target: { helpers: X86_HELPERS, localSlotLimit: LOCAL_SLOT_LIMIT },
     });
-    const former = new RegionFormer({ words, peek: () => 0, maxInsns: 10, maxBlocks: 1, maxHotLeft: 0x7fffffff });
+    const former = new RegionFormer({
+      words,
+      peek: () => 0,
+      maxInsns: 10,
+      maxBlocks: 1,
+      maxHotLeft: 0x7fffffff,
+    });
     this.compile = () => {
       builder.add(former.form(TB_ARENA), 1);
-      new wasm.Instance(new wasm.Module(builder.finish()), { env: { memory, table }, runtime: runtime.exports });
+      new wasm.Instance(new wasm.Module(builder.finish()), {
+        env: { memory, table },
+        runtime: runtime.exports,
+      });
     };
   }
 
@@ -107,7 +174,11 @@ class Machine {
     ir.begin(block, block + 0x10000);
     const window = { bytes: this.bytes, start: CODE, end: CODE + 4096, nextPage: () => -1 };
     const result = { sizeBytes: 0, insns: 0, crossesPage: false };
-    this.translator.translate({ ripLo: CODE_RIP, ripHi: 0, flags: FLAGS, csBase: 0, maxInsns: 1, code: window }, ir, result);
+    this.translator.translate(
+      { ripLo: CODE_RIP, ripHi: 0, flags: FLAGS, csBase: 0, maxInsns: 1, code: window },
+      ir,
+      result,
+    );
     assert.equal(result.sizeBytes, code.length, `length of ${Buffer.from(code).toString('hex')}`);
     view.setBigUint64(TB_ARENA + TB_RIP, BigInt(CODE_RIP), true);
     view.setInt32(TB_ARENA + TB_HOT, -1, true);
@@ -142,9 +213,16 @@ const TEXT = [0, 97, 98, 99, 65, 122, 0x80, 0xff, 97, 98, 99, 97, 98, 97, 109, 4
 
 function lanes(mode: number, a: bigint): bigint {
   if (mode === 0) return a;
-  const [table, width] = [[T8, 8], [T8, 8], [T16, 16], [T32, 32], [TEXT, 8]][mode]! as [number[], number];
+  const [table, width] = [
+    [T8, 8],
+    [T8, 8],
+    [T16, 16],
+    [T32, 32],
+    [TEXT, 8],
+  ][mode]! as [number[], number];
   let r = 0n;
-  for (let i = 0; i < 64; i += width) r |= BigInt(table[low(a >> BigInt(i), 4) & (table.length - 1)]!) << BigInt(i);
+  for (let i = 0; i < 64; i += width)
+    r |= BigInt(table[low(a >> BigInt(i), 4) & (table.length - 1)]!) << BigInt(i);
   return r;
 }
 
@@ -155,13 +233,19 @@ function low(a: bigint, bits: number): number {
 
 function half(c: string, g: Operands): bigint {
   switch (c) {
-    case 'S': case 'P': {
+    case 'S':
+    case 'P': {
       const lo = BigInt(g.f32());
       return lo | (BigInt(g.f32()) << 32n);
     }
-    case 'D': case 'Q': return g.f64();
-    case 'J': case 'O': return g.int();
-    case 'T': return lanes(4, g.next());
+    case 'D':
+    case 'Q':
+      return g.f64();
+    case 'J':
+    case 'O':
+      return g.int();
+    case 'T':
+      return lanes(4, g.next());
     default: {
       const mode = low(g.next(), 2);
       return lanes(mode, g.next());
@@ -225,7 +309,12 @@ function setUp(c: string, g: Operands): void {
 function outcome(c: string): Outcome {
   const m = machine;
   const out = new Outcome();
-  if (m.get(FAULT) !== 0n) return out.put(1, 1).put(m.get(XMM + 16), 8).put(m.get(XMM + 24), 8).put(m.get(MXCSR), 2);
+  if (m.get(FAULT) !== 0n)
+    return out
+      .put(1, 1)
+      .put(m.get(XMM + 16), 8)
+      .put(m.get(XMM + 24), 8)
+      .put(m.get(MXCSR), 2);
   out.put(0, 1);
   for (let i = 0; i < 4; i++) out.put(m.get(XMM + i * 8), 8);
   out.put(m.get(RAX), 8).put(m.get(RCX), 8).put(m.flags(), 2).put(m.get(MXCSR), 2);
@@ -255,10 +344,15 @@ function compareSimd(compiled: boolean): void {
       setUp(c, g);
       machine.run();
       const out = outcome(c);
-      if (out.digest() !== vectors.readUInt16LE(at)) bad.push(`${op} ${i}: ${line}: ${Buffer.from(out.bytes).toString('hex')}`);
+      if (out.digest() !== vectors.readUInt16LE(at))
+        bad.push(`${op} ${i}: ${line}: ${Buffer.from(out.bytes).toString('hex')}`);
     }
   });
-  assert.equal(bad.length, 0, `${bad.length} differ\n${bad.slice(0, Number(process.env['BAD'] ?? 40)).join('\n')}`);
+  assert.equal(
+    bad.length,
+    0,
+    `${bad.length} differ\n${bad.slice(0, Number(process.env['BAD'] ?? 40)).join('\n')}`,
+  );
   assert.equal(at, X87_START);
 }
 
@@ -284,7 +378,9 @@ function setUpX87(g: Operands): void {
     m.view.setBigUint64(DATA + i * 8, v, true);
   }
   if (g.next() & 1n) m.view.setUint32(DATA, g.f32(), true);
-  [0x72, 0x03, 0x65, 0x43, 0x21, 0x98, 0x76, 0x54, 0x32, 0x80].forEach((b, i) => m.view.setUint8(DATA + 16 + i, b));
+  [0x72, 0x03, 0x65, 0x43, 0x21, 0x98, 0x76, 0x54, 0x32, 0x80].forEach((b, i) =>
+    m.view.setUint8(DATA + 16 + i, b),
+  );
 }
 
 function outcomeX87(): Outcome {
@@ -313,10 +409,15 @@ test('x87 instructions match the recorded processor', () => {
       setUpX87(g);
       machine.run();
       const out = outcomeX87();
-      if (out.digest() !== vectors.readUInt16LE(at)) bad.push(`${op} ${i}: ${line}: ${Buffer.from(out.bytes).toString('hex')}`);
+      if (out.digest() !== vectors.readUInt16LE(at))
+        bad.push(`${op} ${i}: ${line}: ${Buffer.from(out.bytes).toString('hex')}`);
     }
   });
-  assert.equal(bad.length, 0, `${bad.length} differ\n${bad.slice(0, Number(process.env['BAD'] ?? 40)).join('\n')}`);
+  assert.equal(
+    bad.length,
+    0,
+    `${bad.length} differ\n${bad.slice(0, Number(process.env['BAD'] ?? 40)).join('\n')}`,
+  );
   assert.equal(at, vectors.length);
 });
 
@@ -328,8 +429,19 @@ function runCode(hex: string): void {
 test('16-byte operands must be aligned, but for MOVUPS, MOVDQU, LDDQU and the string instructions', () => {
   machine.set(CR0, 0x80000031);
   for (const [hex, faults] of [
-    ['0f280f', true], ['0f290f', true], ['660f6f0f', true], ['660fe70f', true], ['660ffc0f', true], ['660f38000f', true], ['0f580f', true],
-    ['0f100f', false], ['0f110f', false], ['f30f6f0f', false], ['f30f7f0f', false], ['f20ff00f', false], ['660f3a630f00', false],
+    ['0f280f', true],
+    ['0f290f', true],
+    ['660f6f0f', true],
+    ['660fe70f', true],
+    ['660ffc0f', true],
+    ['660f38000f', true],
+    ['0f580f', true],
+    ['0f100f', false],
+    ['0f110f', false],
+    ['f30f6f0f', false],
+    ['f30f7f0f', false],
+    ['f20ff00f', false],
+    ['660f3a630f00', false],
     ['f30f580f', false],
   ] as const) {
     machine.set(RDI, DATA_VA + 8);
@@ -368,7 +480,11 @@ const STATE_SLOTS = [FPU_TOP, FPU_SW, FPU_CW, FPU_IP, FPU_DP, FPU_OPCODE];
 function snapshot(withXmm: boolean): string {
   const parts = STATE_SLOTS.map((s) => machine.get(s).toString(16));
   parts.push(machine.get(FPU_TAGS).toString(16));
-  for (let i = 0; i < 8; i++) parts.push(machine.get(FPR + i * 16).toString(16), (machine.get(FPR + i * 16 + 8) & 0xffffn).toString(16));
+  for (let i = 0; i < 8; i++)
+    parts.push(
+      machine.get(FPR + i * 16).toString(16),
+      (machine.get(FPR + i * 16 + 8) & 0xffffn).toString(16),
+    );
   if (withXmm) for (let i = 0; i < 32; i++) parts.push(machine.get(XMM + i * 8).toString(16));
   return parts.join(' ');
 }

@@ -43,7 +43,15 @@ function withImm(helper: number): Handler {
 }
 
 /** Operation of `sse_packed` by opcode 51, 58, 59, 5C..5F. */
-const PACKED: Readonly<Record<number, number>> = { 0x51: 6, 0x58: 0, 0x59: 2, 0x5c: 1, 0x5d: 4, 0x5e: 3, 0x5f: 5 };
+const PACKED: Readonly<Record<number, number>> = {
+  0x51: 6,
+  0x58: 0,
+  0x59: 2,
+  0x5c: 1,
+  0x5d: 4,
+  0x5e: 3,
+  0x5f: 5,
+};
 /** Operation of `sse_horizontal`. */
 const HORIZONTAL: Readonly<Record<number, number>> = { 0xd0: 0, 0x7c: 1, 0x7d: 2 };
 const F64 = 8;
@@ -67,7 +75,13 @@ function fromInt(wide: number): Handler {
   return (t) => {
     if (t.sseUnavailable()) return;
     const value = t.load(1);
-    t.call(HELPER.sse_from_int, NO_SLOT, t.constant(wide | (t.size(1) === 8 ? 2 : 0)), t.constant(t.xmmReg), value);
+    t.call(
+      HELPER.sse_from_int,
+      NO_SLOT,
+      t.constant(wide | (t.size(1) === 8 ? 2 : 0)),
+      t.constant(t.xmmReg),
+      value,
+    );
   };
 }
 
@@ -104,14 +118,20 @@ function shufps(t: Translator): void {
   const s = source(t, 1);
   shuffle(t, t.xmmReg, t.xmmReg, s, (i) => {
     const lane = i >> 2;
-    return (lane >= 2 ? 16 : 0) + ((t.immLo >> (lane * 2) & 3) << 2) + (i & 3);
+    return (lane >= 2 ? 16 : 0) + (((t.immLo >> (lane * 2)) & 3) << 2) + (i & 3);
   });
 }
 
 function shufpd(t: Translator): void {
   if (t.sseUnavailable()) return;
   const s = source(t, 1);
-  shuffle(t, t.xmmReg, t.xmmReg, s, (i) => (i & 8 ? 16 + ((t.immLo >> 1 & 1) << 3) : (t.immLo & 1) << 3) + (i & 7));
+  shuffle(
+    t,
+    t.xmmReg,
+    t.xmmReg,
+    s,
+    (i) => (i & 8 ? 16 + (((t.immLo >> 1) & 1) << 3) : (t.immLo & 1) << 3) + (i & 7),
+  );
 }
 
 export const simdFloatHandlers = {
@@ -135,11 +155,11 @@ export const simdFloatHandlers = {
   rsqrtps: kinded(HELPER.sse_approx, () => 1),
   rcpss: kinded(HELPER.sse_approx, () => 2),
   rsqrtss: kinded(HELPER.sse_approx, () => 3),
-  cmpFloat: kinded(HELPER.sse_cmp, (t) => formOf(t) | (t.immLo & 7) << 2),
+  cmpFloat: kinded(HELPER.sse_cmp, (t) => formOf(t) | ((t.immLo & 7) << 2)),
   comi,
   dpps: withImm(HELPER.sse_dpps),
   dppd: withImm(HELPER.sse_dppd),
-  roundFloat: kinded(HELPER.sse_round, (t) => [0, 2, 1, 3][t.opcode & 3]! | (t.immLo & 255) << 8),
+  roundFloat: kinded(HELPER.sse_round, (t) => [0, 2, 1, 3][t.opcode & 3]! | ((t.immLo & 255) << 8)),
   shufps,
   shufpd,
   cvtsi2ss: fromInt(0),

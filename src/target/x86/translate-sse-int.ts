@@ -3,7 +3,20 @@ import { RAX, RDX } from '../../runtime/x86/layout.ts';
 import { HELPER } from './helpers.ts';
 import type { Handler, Translator } from './translator.ts';
 import {
-  callOffsets, concat, enterMmx, halves, isMmx, lanewise, mmxSlot, shuffle, source, splatWord, unavailable, widen, writeMmx, zeroVector,
+  callOffsets,
+  concat,
+  enterMmx,
+  halves,
+  isMmx,
+  lanewise,
+  mmxSlot,
+  shuffle,
+  source,
+  splatWord,
+  unavailable,
+  widen,
+  writeMmx,
+  zeroVector,
 } from './vector-operands.ts';
 
 /** d = op(d, s) with one wasm operation. */
@@ -77,7 +90,7 @@ function shiftImm(t: Translator): void {
 function shiftCount(t: Translator): void {
   const log = (t.opcode & 3) - 1;
   const kind = t.opcode >= 0xf0 ? 0 : t.opcode >= 0xe0 ? 2 : 1;
-  shiftBy(t, kind | log << 4);
+  shiftBy(t, kind | (log << 4));
 }
 
 function shiftBy(t: Translator, code: number): void {
@@ -102,12 +115,12 @@ function shiftBytes(left: boolean): Handler {
 function pshufd(t: Translator): void {
   if (t.sseUnavailable()) return;
   const s = source(t, 1);
-  shuffle(t, t.xmmReg, s, s, (i) => ((t.immLo >> ((i >> 2) * 2) & 3) << 2) + (i & 3));
+  shuffle(t, t.xmmReg, s, s, (i) => (((t.immLo >> ((i >> 2) * 2)) & 3) << 2) + (i & 3));
 }
 
 /** Words of one half chosen by imm8; `base` = first byte of that half. */
 function wordIndex(imm: number, base: number): (i: number) => number {
-  return (i) => ((i & 8) === base ? base + ((imm >> ((i >> 1 & 3) * 2) & 3) << 1) + (i & 1) : i);
+  return (i) => ((i & 8) === base ? base + (((imm >> (((i >> 1) & 3) * 2)) & 3) << 1) + (i & 1) : i);
 }
 
 function shuffleWords(base: number): Handler {
@@ -155,7 +168,7 @@ function blendImm(t: Translator): void {
   if (t.sseUnavailable()) return;
   const s = source(t, 1);
   const log = t.opcode === 0x0c ? 2 : t.opcode === 0x0d ? 3 : 1;
-  shuffle(t, t.xmmReg, t.xmmReg, s, (i) => (t.immLo >> (i >> log) & 1 ? 16 + i : i));
+  shuffle(t, t.xmmReg, t.xmmReg, s, (i) => ((t.immLo >> (i >> log)) & 1 ? 16 + i : i));
 }
 
 /** `mask` turns the sign bits of XMM0 into full element masks in slot m. */
@@ -245,48 +258,124 @@ function withImm(index: number): Handler {
 
 export const simdIntHandlers = {
   // ---- one wasm operation
-  paddb: direct(OP.vadd8), paddw: direct(OP.vadd16), paddd: direct(OP.vadd32), paddq: direct(OP.vadd64),
-  psubb: direct(OP.vsub8), psubw: direct(OP.vsub16), psubd: direct(OP.vsub32), psubq: direct(OP.vsub64),
-  paddsb: direct(OP.vadds8), paddsw: direct(OP.vadds16), paddusb: direct(OP.vaddu8), paddusw: direct(OP.vaddu16),
-  psubsb: direct(OP.vsubs8), psubsw: direct(OP.vsubs16), psubusb: direct(OP.vsubu8), psubusw: direct(OP.vsubu16),
-  pmullw: direct(OP.vmul16), pmulld: direct(OP.vmul32), pmaddwd: direct(OP.vdot16),
-  pavgb: direct(OP.vavgu8), pavgw: direct(OP.vavgu16),
-  pminsb: direct(OP.vmins8), pminub: direct(OP.vminu8), pminsw: direct(OP.vmins16), pminuw: direct(OP.vminu16),
-  pminsd: direct(OP.vmins32), pminud: direct(OP.vminu32),
-  pmaxsb: direct(OP.vmaxs8), pmaxub: direct(OP.vmaxu8), pmaxsw: direct(OP.vmaxs16), pmaxuw: direct(OP.vmaxu16),
-  pmaxsd: direct(OP.vmaxs32), pmaxud: direct(OP.vmaxu32),
-  pabsb: unary(OP.vabs8), pabsw: unary(OP.vabs16), pabsd: unary(OP.vabs32),
-  pcmpeqb: direct(OP.veq8), pcmpeqw: direct(OP.veq16), pcmpeqd: direct(OP.veq32), pcmpeqq: direct(OP.veq64),
-  pcmpgtb: direct(OP.vgts8), pcmpgtw: direct(OP.vgts16), pcmpgtd: direct(OP.vgts32), pcmpgtq: direct(OP.vgts64),
-  pand: direct(OP.vand), por: direct(OP.vor), pxor: direct(OP.vxor),
+  paddb: direct(OP.vadd8),
+  paddw: direct(OP.vadd16),
+  paddd: direct(OP.vadd32),
+  paddq: direct(OP.vadd64),
+  psubb: direct(OP.vsub8),
+  psubw: direct(OP.vsub16),
+  psubd: direct(OP.vsub32),
+  psubq: direct(OP.vsub64),
+  paddsb: direct(OP.vadds8),
+  paddsw: direct(OP.vadds16),
+  paddusb: direct(OP.vaddu8),
+  paddusw: direct(OP.vaddu16),
+  psubsb: direct(OP.vsubs8),
+  psubsw: direct(OP.vsubs16),
+  psubusb: direct(OP.vsubu8),
+  psubusw: direct(OP.vsubu16),
+  pmullw: direct(OP.vmul16),
+  pmulld: direct(OP.vmul32),
+  pmaddwd: direct(OP.vdot16),
+  pavgb: direct(OP.vavgu8),
+  pavgw: direct(OP.vavgu16),
+  pminsb: direct(OP.vmins8),
+  pminub: direct(OP.vminu8),
+  pminsw: direct(OP.vmins16),
+  pminuw: direct(OP.vminu16),
+  pminsd: direct(OP.vmins32),
+  pminud: direct(OP.vminu32),
+  pmaxsb: direct(OP.vmaxs8),
+  pmaxub: direct(OP.vmaxu8),
+  pmaxsw: direct(OP.vmaxs16),
+  pmaxuw: direct(OP.vmaxu16),
+  pmaxsd: direct(OP.vmaxs32),
+  pmaxud: direct(OP.vmaxu32),
+  pabsb: unary(OP.vabs8),
+  pabsw: unary(OP.vabs16),
+  pabsd: unary(OP.vabs32),
+  pcmpeqb: direct(OP.veq8),
+  pcmpeqw: direct(OP.veq16),
+  pcmpeqd: direct(OP.veq32),
+  pcmpeqq: direct(OP.veq64),
+  pcmpgtb: direct(OP.vgts8),
+  pcmpgtw: direct(OP.vgts16),
+  pcmpgtd: direct(OP.vgts32),
+  pcmpgtq: direct(OP.vgts64),
+  pand: direct(OP.vand),
+  por: direct(OP.vor),
+  pxor: direct(OP.vxor),
   pandn: lanewise((t, d, s) => t.ir.op(OP.vandnot, d, s, d)),
-  packsswb: pack(OP.vpacks16), packuswb: pack(OP.vpacku16), packssdw: pack(OP.vpacks32), packusdw: pack(OP.vpacku32),
+  packsswb: pack(OP.vpacks16),
+  packuswb: pack(OP.vpacku16),
+  packssdw: pack(OP.vpacks32),
+  packusdw: pack(OP.vpacku32),
 
   // ---- helpers
-  pmulhw: helper(0), pmulhuw: helper(1), pmuludq: helper(2), pmuldq: helper(3), pmulhrsw: helper(4), pmaddubsw: helper(5),
-  phaddw: helperHalves(6), phaddd: helperHalves(7), phaddsw: helperHalves(8),
-  phsubw: helperHalves(9), phsubd: helperHalves(10), phsubsw: helperHalves(11),
-  psignb: helper(12), psignw: helper(13), psignd: helper(14), psadbw: helper(15), phminposuw: helper(16),
+  pmulhw: helper(0),
+  pmulhuw: helper(1),
+  pmuludq: helper(2),
+  pmuldq: helper(3),
+  pmulhrsw: helper(4),
+  pmaddubsw: helper(5),
+  phaddw: helperHalves(6),
+  phaddd: helperHalves(7),
+  phaddsw: helperHalves(8),
+  phsubw: helperHalves(9),
+  phsubd: helperHalves(10),
+  phsubsw: helperHalves(11),
+  psignb: helper(12),
+  psignw: helper(13),
+  psignd: helper(14),
+  psadbw: helper(15),
+  phminposuw: helper(16),
   mpsadbw: withImm(HELPER.sse_mpsadbw),
   pclmulqdq: withImm(HELPER.sse_pclmul),
 
   // ---- shifts and shuffles
-  shiftImm, shiftCount, psrldq: shiftBytes(false), pslldq: shiftBytes(true),
-  punpcklbw: unpack(1, false), punpcklwd: unpack(2, false), punpckldq: unpack(4, false), punpcklqdq: unpack(8, false),
-  punpckhbw: unpack(1, true), punpckhwd: unpack(2, true), punpckhdq: unpack(4, true), punpckhqdq: unpack(8, true),
-  pshufd, pshuflw: shuffleWords(0), pshufhw: shuffleWords(8), pshufw, pshufb, palignr,
+  shiftImm,
+  shiftCount,
+  psrldq: shiftBytes(false),
+  pslldq: shiftBytes(true),
+  punpcklbw: unpack(1, false),
+  punpcklwd: unpack(2, false),
+  punpckldq: unpack(4, false),
+  punpcklqdq: unpack(8, false),
+  punpckhbw: unpack(1, true),
+  punpckhwd: unpack(2, true),
+  punpckhdq: unpack(4, true),
+  punpckhqdq: unpack(8, true),
+  pshufd,
+  pshuflw: shuffleWords(0),
+  pshufhw: shuffleWords(8),
+  pshufw,
+  pshufb,
+  palignr,
   blendImm,
   pblendvb: blendBySign((t, m, x) => t.ir.op(OP.vgts8, m, zeroVector(t), x)),
   blendvps: blendBySign((t, m, x) => t.ir.imm(OP.vsar32, m, x, 31)),
   blendvpd: blendBySign((t, m, x) => t.ir.op(OP.vgts64, m, zeroVector(t), x)),
-  pmovsxbw: extend(OP.vexts8), pmovsxbd: extend(OP.vexts8, OP.vexts16), pmovsxbq: extend(OP.vexts8, OP.vexts16, OP.vexts32),
-  pmovsxwd: extend(OP.vexts16), pmovsxwq: extend(OP.vexts16, OP.vexts32), pmovsxdq: extend(OP.vexts32),
-  pmovzxbw: extend(OP.vextu8), pmovzxbd: extend(OP.vextu8, OP.vextu16), pmovzxbq: extend(OP.vextu8, OP.vextu16, OP.vextu32),
-  pmovzxwd: extend(OP.vextu16), pmovzxwq: extend(OP.vextu16, OP.vextu32), pmovzxdq: extend(OP.vextu32),
+  pmovsxbw: extend(OP.vexts8),
+  pmovsxbd: extend(OP.vexts8, OP.vexts16),
+  pmovsxbq: extend(OP.vexts8, OP.vexts16, OP.vexts32),
+  pmovsxwd: extend(OP.vexts16),
+  pmovsxwq: extend(OP.vexts16, OP.vexts32),
+  pmovsxdq: extend(OP.vexts32),
+  pmovzxbw: extend(OP.vextu8),
+  pmovzxbd: extend(OP.vextu8, OP.vextu16),
+  pmovzxbq: extend(OP.vextu8, OP.vextu16, OP.vextu32),
+  pmovzxwd: extend(OP.vextu16),
+  pmovzxwq: extend(OP.vextu16, OP.vextu32),
+  pmovzxdq: extend(OP.vextu32),
   ptest,
 
   // ---- strings, AES
-  pcmpistr, pcmpestr,
-  aesenc: aes(0), aesenclast: aes(1), aesdec: aes(2), aesdeclast: aes(3), aesimc: aes(4),
+  pcmpistr,
+  pcmpestr,
+  aesenc: aes(0),
+  aesenclast: aes(1),
+  aesdec: aes(2),
+  aesdeclast: aes(3),
+  aesimc: aes(4),
   aeskeygenassist: withImm(HELPER.aes_keygen),
 } as const satisfies Record<string, Handler>;

@@ -135,7 +135,7 @@ function maskmov(t: Translator): void {
   const address = t.linearSlot(t.zext(RDI, t.addrSize), t.segOverride >= 0 ? t.segOverride : DS, size, WRITE);
   const value = mmx ? mmxSlot(t.reg) : t.xmmReg;
   const selector = mmx ? mmxSlot(t.rm) : t.xmmRm;
-  t.call(HELPER.sse_maskmov, NO_SLOT, address, t.constant(value), t.constant(selector | size << 16));
+  t.call(HELPER.sse_maskmov, NO_SLOT, address, t.constant(value), t.constant(selector | (size << 16)));
 }
 
 /** PINSRB, PINSRW, PINSRD, PINSRQ: `log` = log2 of the element size. */
@@ -174,14 +174,14 @@ function insertps(t: Translator): void {
   const { ir } = t;
   let value = source(t, 1);
   if (!t.isMem) {
-    const lane = value + ((t.immLo >> 6 & 3) << 2);
+    const lane = value + (((t.immLo >> 6) & 3) << 2);
     value = t.temp();
     ir.op(OP.get32u, value, lane);
   }
-  ir.op(OP.put32, t.xmmReg + ((t.immLo >> 4 & 3) << 2), value);
+  ir.op(OP.put32, t.xmmReg + (((t.immLo >> 4) & 3) << 2), value);
   if ((t.immLo & 15) === 0) return;
   const zero = t.constant(0);
-  for (let i = 0; i < 4; i++) if (t.immLo >> i & 1) ir.op(OP.put32, t.xmmReg + (i << 2), zero);
+  for (let i = 0; i < 4; i++) if ((t.immLo >> i) & 1) ir.op(OP.put32, t.xmmReg + (i << 2), zero);
 }
 
 function fxState(helper: number, access: number): Handler {

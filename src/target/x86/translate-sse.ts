@@ -1,5 +1,5 @@
 import type { HandlerNames } from './insn-row.ts';
-import type { simd0f, simd0f38, simd0f3a } from './table-sse.ts';
+import type { simd0f, simd0f3a, simd0f38 } from './table-sse.ts';
 import { simdFloatHandlers } from './translate-sse-float.ts';
 import { simdIntHandlers } from './translate-sse-int.ts';
 import { simdMoveHandlers } from './translate-sse-move.ts';
@@ -9,4 +9,7 @@ export const simdHandlers = {
   ...simdMoveHandlers,
   ...simdFloatHandlers,
   ...simdIntHandlers,
-} as const satisfies Record<HandlerNames<typeof simd0f> | HandlerNames<typeof simd0f38> | HandlerNames<typeof simd0f3a>, Handler>;
+} as const satisfies Record<
+  HandlerNames<typeof simd0f> | HandlerNames<typeof simd0f38> | HandlerNames<typeof simd0f3a>,
+  Handler
+>;

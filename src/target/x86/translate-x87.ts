@@ -1,6 +1,17 @@
 import { NO_SLOT, OP } from '../../ir/ops.ts';
 import {
-  CS, DS, FPU_CS, FPU_CW, FPU_DP, FPU_DS, FPU_IP, FPU_OPCODE, HF_MP, HF_TS, RAX, SEG_SELECTOR,
+  CS,
+  DS,
+  FPU_CS,
+  FPU_CW,
+  FPU_DP,
+  FPU_DS,
+  FPU_IP,
+  FPU_OPCODE,
+  HF_MP,
+  HF_TS,
+  RAX,
+  SEG_SELECTOR,
 } from '../../runtime/x86/layout.ts';
 import { HELPER } from './helpers.ts';
 import type { HandlerNames } from './insn-row.ts';
@@ -16,7 +27,7 @@ const TRUNCATE = 8;
 function note(t: Translator): void {
   const { ir } = t;
   ir.movi64(FPU_IP, t.ripLo, t.ripHi);
-  ir.movi(FPU_OPCODE, (t.opcode & 7) << 8 | t.mod << 6 | (t.reg & 7) << 3 | (t.rm & 7));
+  ir.movi(FPU_OPCODE, ((t.opcode & 7) << 8) | (t.mod << 6) | ((t.reg & 7) << 3) | (t.rm & 7));
   if (t.isMem) ir.op(OP.mov, FPU_DP, t.eaValue());
   if (t.code64) return;
   ir.op(OP.mov, FPU_CS, segSlot(CS, SEG_SELECTOR));
@@ -44,14 +55,15 @@ function plain(helper: number): Handler {
 
 /** Bits 2..1 of D8..DF choose f32, i32, f64, i16. */
 function memoryKind(t: Translator): number {
-  return t.opcode >> 1 & 3;
+  return (t.opcode >> 1) & 3;
 }
 
 function arithMem(t: Translator): void {
   if (t.fpuUnavailable()) return;
   const value = t.load(0);
   const op = t.reg & 7;
-  if (op === 2 || op === 3) t.call(HELPER.fpu_com_mem, NO_SLOT, t.constant(memoryKind(t)), value, t.constant(op & 1));
+  if (op === 2 || op === 3)
+    t.call(HELPER.fpu_com_mem, NO_SLOT, t.constant(memoryKind(t)), value, t.constant(op & 1));
   else t.call(HELPER.fpu_arith_mem, NO_SLOT, t.constant(op), t.constant(memoryKind(t)), value);
   note(t);
 }
@@ -154,7 +166,8 @@ function image(t: Translator, environment: number, whole: number, access: number
 export const x87Handlers: Record<HandlerNames<typeof x87Table>, Handler> = {
   fwait: (t) => {
     // WAIT asks for TS and MP, FNOP for TS or EM (SDM Vol. 3A table 2-2).
-    if (t.opcode === 0x9b ? (t.flags & (HF_MP | HF_TS)) === (HF_MP | HF_TS) : (t.flags & HF_TS) !== 0) raiseNm(t);
+    if (t.opcode === 0x9b ? (t.flags & (HF_MP | HF_TS)) === (HF_MP | HF_TS) : (t.flags & HF_TS) !== 0)
+      raiseNm(t);
     else t.call(HELPER.fpu_wait);
   },
   x87ArithMem: arithMem,

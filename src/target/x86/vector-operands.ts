@@ -1,8 +1,8 @@
 import { NO_SLOT, OP } from '../../ir/ops.ts';
 import { FPR, XMM } from '../../runtime/x86/layout.ts';
 import { HELPER } from './helpers.ts';
-import { loadOp, READ } from './operands.ts';
 import { K_M, K_N, K_P, K_Q, K_U, K_V, K_W, K_XMM0 } from './operand-codes.ts';
+import { loadOp, READ } from './operands.ts';
 import type { Handler, Translator } from './translator.ts';
 
 /** State offset of an MMX register. */
@@ -39,11 +39,17 @@ export function source(t: Translator, n: number): number {
     return slot;
   }
   switch (k) {
-    case K_V: return t.xmmReg;
-    case K_W: case K_U: return t.xmmRm;
-    case K_P: return mmxSlot(t.reg);
-    case K_XMM0: return XMM;
-    default: return mmxSlot(t.rm);
+    case K_V:
+      return t.xmmReg;
+    case K_W:
+    case K_U:
+      return t.xmmRm;
+    case K_P:
+      return mmxSlot(t.reg);
+    case K_XMM0:
+      return XMM;
+    default:
+      return mmxSlot(t.rm);
   }
 }
 
