@@ -55,6 +55,8 @@ export class NodeMachineThreads implements MachineThreads {
     const worker = new Worker(new URL(file, import.meta.url), {
       workerData,
       stdin: false,
+      // Flags of the main program (--input-type, --inspect) are not for these threads.
+      execArgv: [],
       // Recursion over guest code is bounded; the heap holds no guest memory.
       resourceLimits: { stackSizeMb: 4 },
     });
