@@ -51,7 +51,7 @@ const MISTAKES: readonly (readonly [string, () => string[], string])[] = [
   ['more memory than there can be', () => [...first(), '-m', '900000000T'], '-m'],
   ['a log that cannot be written', () => [...first(), '-d', 'int', '-D', join(dir, 'no', 'log')], '-D'],
   ['an unknown option', () => [...first(), '-frobnicate'], '-frobnicate'],
-  ['an unknown machine', () => [...first(), '-M', 'toaster'], '-M'],
+  ['an unknown machine', () => [...first(), '-M', 'toaster'], '-machine'],
   ['an unknown processor', () => [...first(), '-cpu', '8080'], '-cpu'],
   ['an unknown device', () => [...first(), '-device', 'flux-capacitor'], '-device'],
   ['an unknown device property', () => [...first(), '-device', 'isa-debug-exit,color=red'], '-device'],

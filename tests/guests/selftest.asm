@@ -22,7 +22,7 @@
   %%go:
 %endmacro
 
-; Times a loop: doubles the number of rounds until it takes a fifth of a second, prints rounds per second / divisor.
+; Times a loop: doubles the number of rounds until it takes a tenth of a second, prints rounds per second / divisor.
 %macro benchmark 2                 ; label of the loop (rcx = rounds), divisor
   lea rdi, [rel %1]
   mov r14, %2
@@ -331,7 +331,7 @@ measure:
   mov r13, rax
   mov rax, [rel frequency]
   xor edx, edx
-  mov rbx, 5
+  mov rbx, 10
   div rbx
   cmp r13, rax
   jae .enough
