@@ -4,15 +4,14 @@
 // and returns the bits to write, the front end writes them, `fpu_stored` then reports the exceptions and pops.
 
 import {
-  FINITE, IE, INF, PE, QNAN, SNAN, UE, OE, UNSUPPORTED, ZERO, RC_ZERO,
-  aCls, aExp, aSig, aSign, denormal, flags, fromSigned, invalid, masks, rCls, rExp, rSig, rSign, rc, resultFromA,
-  roundIntegral, roundedUp, setFinite, setResult, toSigned, wrap,
+  IE, PE, UE, OE, RC_ZERO, aSign, denormal, flags, fromSigned, masks, rSign, rc, resultFromA, roundedUp, toSigned,
+  wrap,
 } from '../softfloat/core';
 import { loadA32, loadA64, pack32, pack64 } from '../softfloat/binary';
 import { finish80, loadASlot, specialUnary, storeSlot } from '../softfloat/extended';
 import {
-  INDEFINITE_SE, INDEFINITE_SIG, SW_C1, SW_SF, blocked, controlWord, copySlot, enterFpu, isEmpty, popStack, pushStack, setEmpty,
-  setStatusWord, setTop, signal, signalResult, skipInstruction, st, stackOverflow, stackUnderflow, statusWord,
+  INDEFINITE_SE, INDEFINITE_SIG, SW_C1, SW_SF, controlWord, copySlot, enterFpu, isEmpty, popStack, pushStack,
+  setEmpty, setStatusWord, setTop, signal, skipInstruction, st, stackOverflow, stackUnderflow, statusWord,
   storeIndefinite, top,
 } from './fpu-state';
 

@@ -1,6 +1,8 @@
 // Floating point with 128-bit significands for the x87 transcendental functions: errors of a few units in the 128th
 // bit, so that one final rounding to 64 bits is off by less than 2^-50 units from correct.
 
+import { setFinite } from '../softfloat/core';
+
 import { divWide, mulHigh, mulWide, wideHi, wideRem } from '../softfloat/wide';
 
 /** The accumulator: value = ±0.(hi:lo) · 2^(exp + 1), with the top bit of `wHi` set unless the value is zero. */
@@ -196,4 +198,29 @@ export function series(terms: i32, count: i32, xh: u64, xl: u64, alternating: bo
 /** w ← w · 2 · 0.(pHi:pLo) */
 export function wScale(): void {
   wMul(0, pHi, pLo);
+}
+
+/** `series` of w², |w| < 1. */
+export function evenSeries(terms: i32, count: i32, alternating: bool): void {
+  multiplyFractions(wHi, wLo, wHi, wLo);
+  const n = -2 * wExp - 2;
+  let h = pHi;
+  let l = pLo;
+  if (n >= 128) {
+    h = 0;
+    l = 0;
+  } else if (n >= 64) {
+    l = h >> (n - 64);
+    h = 0;
+  } else if (n > 0) {
+    l = (l >> n) | (h << (64 - n));
+    h >>= n;
+  }
+  series(terms, count, h, l, alternating);
+}
+
+/** w as the core's result, always inexact. */
+@inline
+export function resultFromWide(): void {
+  setFinite(wSign, wExp, wHi, wLo | 1);
 }

@@ -1,9 +1,9 @@
 // SSE conversions and roundings (SDM Vol. 1 10.4.4, 11.4.1.6, 12.8.4).
 
 import {
-  f32ToF64, f32ToInt, f64ToF32, f64ToInt, intToF32, intToF64, isNan32, isNan64, roundInt32, roundInt64,
+  f32ToF64, f32ToInt, f64ToF32, f64ToInt, intToF32, intToF64, roundInt32, roundInt64,
 } from '../softfloat/binary';
-import { PE, RC_ZERO, flags, rc } from '../softfloat/core';
+import { PE, RC_ZERO, rc } from '../softfloat/core';
 import { CPU } from './state';
 import { allPlain32, plain32, plain64 } from './sse-arith';
 import { enterSse, fast, nearlyFast, report } from './sse-env';

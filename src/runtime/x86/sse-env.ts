@@ -3,7 +3,7 @@
 import { CR4, FP_FAST, MXCSR } from './layout';
 import { CR4_OSXMMEXCPT, V_UD, V_XM } from './bits';
 import { raiseGp, raisePlain } from './raise';
-import { CPU, get, get32, set } from './state';
+import { get, get32, set } from './state';
 import { OE, UE, daz, flags, ftz, masks, rc, wrap } from '../softfloat/core';
 
 export const MXCSR_RESERVED: u32 = 0xffff0000;
