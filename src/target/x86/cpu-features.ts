@@ -27,7 +27,7 @@ export const FEATURE_BITS: ReadonlyMap<string, FeatureBit> = new Map([
     fsgsbase: 0, 'tsc-adjust': 1, smep: 7, erms: 9, invpcid: 10, rdseed: 18, smap: 20, clflushopt: 23, clwb: 24,
   }),
   ...bits(7, 'ecx', { umip: 2, la57: 16, rdpid: 22 }),
-  ...bits(7, 'edx', { 'arch-capabilities': 29 }),
+  ...bits(7, 'edx', { 'spec-ctrl': 26, 'arch-capabilities': 29 }),
   ...bits(0x8000_0001, 'edx', { syscall: 11, nx: 20, pdpe1gb: 26, rdtscp: 27, lm: 29 }),
   ...bits(0x8000_0001, 'ecx', { 'lahf-lm': 0, cr8legacy: 4, abm: 5, '3dnowprefetch': 8 }),
   ...bits(0x8000_0007, 'edx', { invtsc: 8 }),

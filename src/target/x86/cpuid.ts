@@ -2,7 +2,7 @@
 import {
   CPUID_COUNT, CPUID_TABLE, CPUID_TABLE_ENTRIES, FEATURES, PHYS_ADDR_BITS, X86_FEATURE_ARCH_CAP, X86_FEATURE_FFXSR, X86_FEATURE_FSGSBASE,
   X86_FEATURE_INVPCID, X86_FEATURE_LA57, X86_FEATURE_LM, X86_FEATURE_NX, X86_FEATURE_PCID, X86_FEATURE_RDTSCP,
-  X86_FEATURE_SMAP, X86_FEATURE_SMEP, X86_FEATURE_SYSCALL, X86_FEATURE_TSC_ADJUST, X86_FEATURE_UMIP,
+  X86_FEATURE_SMAP, X86_FEATURE_SMEP, X86_FEATURE_SPEC_CTRL, X86_FEATURE_SYSCALL, X86_FEATURE_TSC_ADJUST, X86_FEATURE_UMIP,
 } from '../../runtime/x86/layout.ts';
 import { assert } from '../../util/errors.ts';
 import { AMD_REPEATED, FEATURE_BITS, type CpuidRegister } from './cpu-features.ts';
@@ -136,7 +136,7 @@ const RUNTIME_FEATURES: readonly (readonly [string, number])[] = [
   ['smap', X86_FEATURE_SMAP], ['smep', X86_FEATURE_SMEP], ['umip', X86_FEATURE_UMIP], ['la57', X86_FEATURE_LA57],
   ['fsgsbase', X86_FEATURE_FSGSBASE], ['pcid', X86_FEATURE_PCID], ['invpcid', X86_FEATURE_INVPCID], ['lm', X86_FEATURE_LM],
   ['syscall', X86_FEATURE_SYSCALL], ['nx', X86_FEATURE_NX], ['fxsr-opt', X86_FEATURE_FFXSR], ['rdtscp', X86_FEATURE_RDTSCP],
-  ['arch-capabilities', X86_FEATURE_ARCH_CAP], ['tsc-adjust', X86_FEATURE_TSC_ADJUST],
+  ['arch-capabilities', X86_FEATURE_ARCH_CAP], ['spec-ctrl', X86_FEATURE_SPEC_CTRL], ['tsc-adjust', X86_FEATURE_TSC_ADJUST],
 ];
 
 /** Writes CPUID_TABLE, FEATURES and PHYS_ADDR_BITS of the register file at `cpuBase`; a reset keeps them. */

@@ -35,14 +35,20 @@ function fnv(h: number, bytes: Uint8Array): number {
   return h;
 }
 
+type Bits = 64 | 32;
 const machine = new FlatMachine((process.env.TIER ?? 'interp') as 'interp' | 'jit' | 'auto');
-machine.longMode();
+
+function enterMode(bits: Bits): void {
+  machine.cpu.reset();
+  if (bits === 64) machine.longMode();
+  else machine.protectedMode();
+}
 
 /** Runs the code with the next random input; the hash of what it leaves. */
-function run(mask: bigint): string {
+function run(bits: Bits, mask: bigint): string {
   const { cpu, ram, view } = machine;
   const out = new DataView(new ArrayBuffer(17 * 8));
-  for (let i = 0; i < 16; i++) cpu.writeSlot(i * 8, value());
+  for (let i = 0; i < 16; i++) cpu.writeSlot(i * 8, bits === 64 ? value() : i < 8 ? BigInt.asUintN(32, value()) : 0n);
   cpu.writeSlot(7 * 8, BigInt(DATA));
   cpu.writeSlot(6 * 8, BigInt(DATA + 0x100));
   cpu.writeSlot(4 * 8, BigInt(DATA + DATA_SIZE));
@@ -56,8 +62,7 @@ function run(mask: bigint): string {
     h = fnv(h, new Uint8Array(out.buffer));
   } else {
     h = fnv(h, new TextEncoder().encode('fault'));
-    cpu.reset();
-    machine.longMode();
+    enterMode(bits);
   }
   if (process.env.TRACE) {
     for (let i = 0; i < 16; i++) console.log(i, out.getBigUint64(i * 8, true).toString(16));
@@ -67,10 +72,12 @@ function run(mask: bigint): string {
   return (h >>> 0).toString(16).padStart(8, '0');
 }
 
-const url = new URL('../../../src/target/x86/testdata/native-vectors.txt', import.meta.url);
 const only = process.env.CASE;
 
-test('instructions leave what a real processor leaves', () => {
+for (const bits of [64, 32] as const) test(`${bits}-bit instructions leave what a real processor leaves`, () => {
+  machine.ram.fill(0, DATA - 0x1000, DATA + 0x3000);
+  enterMode(bits);
+  const url = new URL(`../../../src/target/x86/testdata/native-vectors${bits === 64 ? '' : '-32'}.txt`, import.meta.url);
   const wrong: string[] = [];
   for (const line of readFileSync(url, 'utf8').trim().split('\n')) {
     const [text, hex, mask, hashes] = line.split('|') as [string, string, string, string];
@@ -78,7 +85,7 @@ test('instructions leave what a real processor leaves', () => {
     const code = Uint8Array.from(hex.match(/../g) ?? [], (b) => parseInt(b, 16));
     machine.load(Uint8Array.from([...code, 0xf4]), CODE);
     seed = 0x12345678;
-    const got = Array.from({ length: INPUTS }, () => run(BigInt(`0x${mask}`)));
+    const got = Array.from({ length: INPUTS }, () => run(bits, BigInt(`0x${mask}`)));
     const expected = hashes.split(' ');
     const differs = got.flatMap((h, i) => (h === expected[i] ? [] : [i]));
     if (differs.length) wrong.push(`${text}: inputs ${differs.join(',')}`);

@@ -1,8 +1,11 @@
 // The instruction sequences that native.test.ts compares with a real processor: [assembly, flags that are defined after it].
 const ALL = 0x8d5, CF = 1, PF = 4, AF = 0x10, ZF = 0x40, SF = 0x80, OF = 0x800;
-const REGS = { 1: ['al', 'cl', 'dl', 'bl', 'ah', 'r8b', 'r15b', 'bh'], 2: ['ax', 'cx', 'dx', 'r9w'], 4: ['eax', 'ecx', 'ebx', 'r10d'], 8: ['rax', 'rcx', 'rdx', 'r11'] };
+const REGS64 = { 1: ['al', 'cl', 'dl', 'bl', 'ah', 'r8b', 'r15b', 'bh'], 2: ['ax', 'cx', 'dx', 'r9w'], 4: ['eax', 'ecx', 'ebx', 'r10d'], 8: ['rax', 'rcx', 'rdx', 'r11'] };
+const REGS32 = { 1: ['al', 'cl', 'dl', 'bl', 'ah', 'ch', 'dh', 'bh'], 2: ['ax', 'cx', 'dx', 'bx'], 4: ['eax', 'ecx', 'ebx', 'ebp'] };
+let bits = 64;
+let REGS = REGS64;
 const PTR = { 1: 'byte', 2: 'word', 4: 'dword', 8: 'qword' };
-const SIZES = [1, 2, 4, 8];
+let SIZES = [1, 2, 4, 8];
 
 let seed = 99;
 const rnd = (n) => {
@@ -12,7 +15,7 @@ const rnd = (n) => {
 const pick = (list) => list[rnd(list.length)];
 const imm = (size) => pick(size === 1 ? [0, 1, -1, 0x7f, -128, 0x55] : [0, 1, -1, 0x7f, 0x1234, -128, ...(size > 2 ? [0x12345678, -0x80000000] : [])]);
 const reg = (size) => pick(REGS[size]);
-const legal = (text) => !(/\b[abcd]h\b/.test(text) && /\br(8|9|1[0-5])|\b(sil|dil|spl|bpl)\b|\br[a-d]x\b|qword/.test(text));
+const legal = (text) => (bits === 64 || !/\br[a-z0-9]+\b(?<!\b(?:rep|repe|repne|ret|rol|ror|rcl|rcr|rdi|rsi|rsp|rbp))|qword|[a-z]+sq\b|movsxd|\b(cdqe|cqo|popfq|pushfq|cmpxchg16b|jrcxz|endbr64)\b|\b[sd]il\b|rel x/.test(text)) && !(/\b[abcd]h\b/.test(text) && /\br(8|9|1[0-5])|\b(sil|dil|spl|bpl)\b|\br[a-d]x\b|qword/.test(text));
 
 function* single() {
   for (const name of ['add', 'or', 'adc', 'sbb', 'and', 'sub', 'xor', 'cmp', 'test']) {
@@ -47,7 +50,7 @@ function* single() {
     }
   }
   for (const name of ['shld', 'shrd']) {
-    for (const s of [2, 4, 8]) {
+    for (const s of SIZES.slice(1)) {
       for (const n of [1, 3, s * 8 - 1]) yield [`${name} ${REGS[s][0]}, ${REGS[s][2]}, ${n}`, ALL & ~AF & ~OF];
       yield [`${name} ${PTR[s]} [rdi+8], ${REGS[s][2]}, 7`, ALL & ~AF & ~OF];
       yield [`and cl, 15\n${name} ${REGS[s][0]}, ${REGS[s][2]}, cl`, ALL & ~AF & ~OF];
@@ -190,8 +193,42 @@ function* sequences() {
   }
 }
 
-/** Every case; deterministic. */
-export function nativeCases() {
+/** What only 32-bit code has. */
+function* only32() {
+  for (const name of ['daa', 'das']) {
+    yield [name, ALL & ~OF];
+    yield [`add al, bl\n${name}`, ALL & ~OF];
+    yield [`sub al, 0x37\n${name}`, ALL & ~OF];
+  }
+  for (const name of ['aaa', 'aas']) {
+    yield [name, CF | AF];
+    yield [`add al, bl\n${name}`, CF | AF];
+  }
+  for (const n of [10, 16, 7, 255, 0]) yield [`aam ${n}`, SF | ZF | PF];
+  for (const n of [10, 16, 7, 255]) yield [`aad ${n}`, SF | ZF | PF];
+  for (const r of ['eax', 'ecx', 'ebp']) yield* [[`inc ${r}`, ALL], [`dec ${r}`, ALL], [`inc ${{ eax: 'ax', ecx: 'cx', ebp: 'bp' }[r]}`, ALL]];
+  yield* [
+    ['db 0xd6', ALL], ['stc\ndb 0xd6', ALL], ['pushad\npop eax\npop ebx', ALL], ['pusha\npop ax\npop bx', ALL],
+    ['sub esp, 64\npopad\nmov esp, 0x301800', ALL & ~AF], ['sub esp, 64\npopa\nmov esp, 0x301800', ALL & ~AF], ['push eax\npop ebx', ALL], ['push ax\npop bx', ALL],
+    ['push 0x12345678\npop ecx', ALL], ['push word -2\npop cx', ALL], ['push dword [edi]\npop dword [edi+8]', ALL], ['push esp\npop ebx', ALL], ['pushf\npop ax\nand eax, 0x8d5', ALL & ~AF],
+    ['pushfd\npop eax\nand eax, 0x8d5', ALL & ~AF], ['and eax, 0x8d5\npush eax\npopfd', ALL], ['lea ebx, [edi]\nmov eax, [ebx+ecx*0+4]', ALL],
+    ['call x\nx: pop eax', ALL], ['mov eax, x\ncall eax\nadd ecx, 5\njmp y\nx: ret\ny:', ALL], ['push x\nret 0\nadd eax, 1\nx:', ALL],
+    ['arpl ax, bx', ALL], ['arpl [edi], cx', ALL], ['enter 16, 0\nleave', ALL], ['mov ebp, esp\nenter 24, 3', ALL], ['bound eax, [edi]', ALL], ['mov dword [edi], -0x80000000\nmov dword [edi+4], 0x7fffffff\nbound eax, [edi]', ALL],
+    ['mov ecx, 5\nx: add eax, ecx\nloop x', ALL], ['mov ecx, 5\na16 loop $', ALL], ['jecxz x\nadd eax, 5\nx:', 0], ['a16 jcxz x\nadd eax, 5\nx:', 0], ['lea ax, [bx+si+5]', ALL], ['lea eax, [bx+di-5]', ALL],
+    ['lea eax, [bp+si]', ALL], ['lea eax, [bp+0x1234]', ALL], ['lea eax, [si]', ALL], ['lea ecx, [di+0x7f]', ALL], ['lea edx, [bx]', ALL], ['lea edx, [0x1234]', ALL],
+    ['mov eax, [0x301010]', ALL], ['mov [0x301020], al', ALL], ['mov ax, [0x301010]', ALL], ['mov eax, [ebp*4+0]\nud2', 0], ['mov eax, [esi+edi*0]', ALL], ['cdq', ALL], ['cwde', ALL],
+    ['cmpxchg8b [edi]', ALL], ['mov eax, [edi]\nmov edx, [edi+4]\ncmpxchg8b [edi]', ALL], ['rcl dword [edi], 5', ALL & ~OF], ['mul dword [edi]', CF | OF], ['xlatb', 0],
+  ].filter(([text]) => text !== 'xlatb');
+}
+
+/** Every case for 64- or 32-bit code; deterministic. */
+export function nativeCases(mode = 64) {
   seed = 99;
-  return [...single(), ...sequences()].filter(([text]) => text.split('\n').every(legal));
+  bits = mode;
+  REGS = mode === 64 ? REGS64 : REGS32;
+  SIZES = mode === 64 ? [1, 2, 4, 8] : [1, 2, 4];
+  const all = [...single(), ...sequences()].filter(([text]) => text.split('\n').every(legal));
+  if (mode === 64) return all;
+  const narrow = (text) => text.replace(/\br(?=([sd]i|[sb]p|bx|cx|dx|ax)\b)/g, 'e');
+  return [...all.map(([text, mask]) => [narrow(text), mask]), ...only32()];
 }

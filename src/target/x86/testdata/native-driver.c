@@ -1,6 +1,7 @@
 /*
  * Runs short instruction sequences on the host's processor and prints a hash of the state they leave, for comparison with the
  * translator (native.test.ts). Input on stdin, one case per line: flag mask (hex) and code bytes (hex). Output: INPUTS hashes per line.
+ * With the argument 32 the code runs in compatibility mode.
  *
  * Fixed layout, the same in the test: code at 0x200000, data page at 0x301000 (rdi), rsi = rdi + 0x100, stack top 0x302000.
  */
@@ -25,8 +26,9 @@ struct state {
 
 static struct state *const st = (struct state *)STATE;
 static sigjmp_buf faulted;
+static int bits = 64;
 
-extern void enter_code(void);
+extern void enter_code(void), enter_code32(void);
 extern char leave_code[];
 __asm__(
     ".text\n.globl enter_code\nenter_code:\n"
@@ -44,7 +46,17 @@ __asm__(
     "mov %r10, 0x300000+216\nmov %r11, 0x300000+224\nmov %r12, 0x300000+232\nmov %r13, 0x300000+240\nmov %r14, 0x300000+248\n"
     "mov %r15, 0x300000+256\n"
     "mov 0x300000+272, %rsp\npushfq\npopq 0x300000+264\ncld\n"
-    "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbp\npop %rbx\nret\n");
+    "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbp\npop %rbx\nret\n"
+    ".globl enter_code32\nenter_code32:\n"
+    "push %rbx\npush %rbp\npush %r12\npush %r13\npush %r14\npush %r15\n"
+    "mov %rsp, 0x300000+272\n"
+    "mov $0x2b, %eax\nmov %eax, %ds\nmov %eax, %es\n"
+    "pushq $0x23\npushq $compat\nlretq\n"
+    ".code32\ncompat:\n"
+    "mov $0x300800, %esp\npushl 0x300000+128\npopfl\n"
+    "mov 0x300000+8, %ecx\nmov 0x300000+16, %edx\nmov 0x300000+24, %ebx\nmov 0x300000+32, %esp\nmov 0x300000+40, %ebp\n"
+    "mov 0x300000+48, %esi\nmov 0x300000+56, %edi\nmov 0x300000+0, %eax\n"
+    "jmp *0x300000+280\n.code64\n");
 
 static uint32_t seed;
 static uint32_t next(void) {
@@ -73,7 +85,7 @@ static uint32_t fnv(uint32_t h, const void *data, size_t n) {
 static void on_signal(int sig) { siglongjmp(faulted, sig); }
 
 static uint32_t run(uint64_t mask) {
-  for (int i = 0; i < 16; i++) st->in[i] = value();
+  for (int i = 0; i < 16; i++) st->in[i] = bits == 64 ? value() : i < 8 ? (uint32_t)value() : 0;
   st->in[7] = DATA;
   st->in[6] = DATA + 0x100;
   st->in[4] = DATA + DATA_SIZE;
@@ -82,7 +94,10 @@ static uint32_t run(uint64_t mask) {
   for (int i = 0; i < 0x200 / 4; i++) data[i] = next();
   memset((char *)DATA + 0x200, 0, DATA_SIZE - 0x200);
   int sig = sigsetjmp(faulted, 1);
-  if (sig == 0) enter_code();
+  if (sig == 0) bits == 64 ? enter_code() : enter_code32();
+  if (bits == 32) {
+    for (int i = 0; i < 16; i++) st->out[i] = i < 8 ? (uint32_t)st->out[i] : 0;
+  }
   uint32_t h = 2166136261u;
   if (sig == 0) {
     st->out_flags &= mask;
@@ -98,8 +113,9 @@ static uint32_t run(uint64_t mask) {
   return fnv(h, (void *)DATA, DATA_SIZE);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
   static char line[4096], alt[65536];
+  if (argc > 1) bits = atoi(argv[1]);
   mmap((void *)CODE, 0x1000, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   mmap((void *)STATE, 0x4000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   stack_t ss = {.ss_sp = alt, .ss_size = sizeof alt};
@@ -119,10 +135,15 @@ int main(void) {
       sscanf(hex + 2 * i, "%2x", &b);
       code[i] = b;
     }
-    /* jmp [rip+0]; .quad leave_code */
-    memcpy(code + n, "\xff\x25\0\0\0\0", 6);
     uint64_t back = (uint64_t)leave_code;
-    memcpy(code + n + 6, &back, 8);
+    if (bits == 64) { /* jmp [rip+0]; .quad leave_code */
+      memcpy(code + n, "\xff\x25\0\0\0\0", 6);
+      memcpy(code + n + 6, &back, 8);
+    } else { /* jmp 0x33:leave_code */
+      code[n] = 0xea;
+      memcpy(code + n + 1, &back, 4);
+      memcpy(code + n + 5, "\x33\0", 2);
+    }
     st->entry = CODE;
     seed = 0x12345678;
     for (int i = 0; i < INPUTS; i++) printf("%s%08x", i ? " " : "", run(mask));
