@@ -224,6 +224,8 @@ export const X86_FEATURE_RDTSCP = 0x1000;
 /** IA32_ARCH_CAPABILITIES exists. */
 export const X86_FEATURE_ARCH_CAP = 0x2000;
 export const X86_FEATURE_TSC_ADJUST = 0x4000;
+/** IA32_SPEC_CTRL and IA32_PRED_CMD exist. */
+export const X86_FEATURE_SPEC_CTRL = 0x8000;
 
 // ---- EXC_FLAGS bits
 export const EXC_HAS_ERROR = 1;

@@ -5,7 +5,7 @@ import { writeEfer } from './control';
 import {
   EFER, FEATURES, FS, GS, KERNEL_GS_BASE, MISC_ENABLE, MSR_CSTAR, MSR_FMASK, MSR_LSTAR, MSR_PAT, MSR_STAR, MSR_STORE, SCRATCH,
   SEG_BASE, SYSENTER_CS, SYSENTER_EIP, SYSENTER_ESP, TSC_ADJUST, TSC_AUX, TSC_OFFSET, X86_FEATURE_ARCH_CAP, X86_FEATURE_LM,
-  X86_FEATURE_RDTSCP, X86_FEATURE_TSC_ADJUST,
+  X86_FEATURE_RDTSCP, X86_FEATURE_SPEC_CTRL, X86_FEATURE_TSC_ADJUST,
 } from './layout';
 import { isCanonical } from './page-walk';
 import { raiseGp } from './raise';
@@ -20,6 +20,8 @@ const IA32_TSC_ADJUST: i32 = 0x3b;
 const IA32_BIOS_UPDT_TRIG: i32 = 0x79;
 const IA32_BIOS_SIGN_ID: i32 = 0x8b;
 const MSR_PLATFORM_INFO: i32 = 0xce;
+const IA32_SPEC_CTRL: i32 = 0x48;
+const IA32_PRED_CMD: i32 = 0x49;
 const IA32_MTRRCAP: i32 = 0xfe;
 const IA32_ARCH_CAPABILITIES: i32 = 0x10a;
 const IA32_SYSENTER_CS: i32 = 0x174;
@@ -48,8 +50,12 @@ const MC_BANKS: i32 = 10;
 const MCG_CAP_VALUE: u64 = <u64>MC_BANKS | 0x100;
 /** 8 variable ranges, fixed ranges, write combining. */
 const MTRRCAP_VALUE: u64 = 0x508;
-/** RDCL_NO, SKIP_L1DFL_VMENTRY, MDS_NO, PSCHANGE_MC_NO, TAA_NO: an interpreter of architectural state does not speculate past faults. */
-const ARCH_CAPABILITIES_VALUE: u64 = 0x169;
+/**
+ * Translated code has no guest state that speculation could reach past a fault or a branch predictor shared with other privilege levels:
+ * RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO,
+ * GDS_NO, RFDS_NO, ITS_NO (SDM Vol. 4 table 2-2).
+ */
+const ARCH_CAPABILITIES_VALUE: u64 = 0x4000_0000_0d10_e17b;
 
 /** Index in MSR_STORE of an MSR that only keeps its value, -1 if it is not one of those. */
 function storeIndex(index: i32): i32 {
@@ -65,6 +71,7 @@ function storeIndex(index: i32): i32 {
     case IA32_MCG_STATUS: return 28;
     case IA32_MCG_CTL: return 29;
     case IA32_DEBUGCTL: return 30;
+    case IA32_SPEC_CTRL: return has(X86_FEATURE_SPEC_CTRL) ? 31 : -1;
     default: return amdIndex(index);
   }
 }
@@ -180,10 +187,11 @@ function writeOther(index: i32, value: u64): void {
   if (at >= 0) {
     // SDM Vol. 3B 15.3.2.2: IA32_MCi_STATUS takes only zero
     const status = index >= 0x400 && index < 0x400 + 4 * MC_BANKS && (index & 3) == 1;
-    if (status && value != 0) raiseGp(0);
+    if ((status && value != 0) || (index == IA32_SPEC_CTRL && value > 7)) raiseGp(0);
     else set(MSR_STORE + (at << 3), value);
     return;
   }
+  if (index == IA32_PRED_CMD && has(X86_FEATURE_SPEC_CTRL) && value <= 1) return;
   if (index == IA32_TSC_AUX && has(X86_FEATURE_RDTSCP) && value >> 32 == 0) set(TSC_AUX, value);
   else if (index == IA32_TSC_ADJUST && has(X86_FEATURE_TSC_ADJUST)) {
     set(TSC_OFFSET, get(TSC_OFFSET) + value - get(TSC_ADJUST));
