@@ -19,8 +19,11 @@ export interface CpuModel {
 const PENTIUM_PRO = [
   'fpu', 'de', 'pse', 'tsc', 'msr', 'mce', 'cx8', 'pge', 'cmov', 'pat', 'fxsr', 'mmx', 'sse', 'sse2', 'pae', 'sep', 'apic',
 ];
-/** What the platform gives every model: it spares a kernel the calibration of its timers. */
-const PLATFORM = ['hypervisor', 'x2apic', 'tsc-deadline', 'arat', 'invtsc', 'tsc-adjust'];
+/**
+ * What the platform gives every 64-bit model. Timers that need no calibration, and the news that no work-around for speculative
+ * execution is needed: kernels then leave out retpolines and page-table isolation.
+ */
+const PLATFORM = ['hypervisor', 'x2apic', 'tsc-deadline', 'arat', 'invtsc', 'tsc-adjust', 'spec-ctrl', 'arch-capabilities'];
 const QEMU64 = [...PENTIUM_PRO, 'mtrr', 'clflush', 'mca', 'pse36', 'sse3', 'cx16', 'lm', 'syscall', 'nx', 'lahf-lm'];
 const NEHALEM = [...QEMU64, 'vme', 'popcnt', 'sse4.2', 'sse4.1', 'ssse3', 'rdtscp'];
 /** Words a model does not get by itself: it would gain nothing and cost speed. */
@@ -38,7 +41,7 @@ const MODELS: Readonly<Record<string, CpuModel>> = {
   Nehalem: {
     name: 'Nehalem', vendor: 'GenuineIntel', family: 6, model: 26, stepping: 3, level: 0x16, xlevel: 0x8000_0008,
     brand: 'Intel Core i7 9xx (Nehalem Class Core i7)', physicalBits: 40,
-    features: new Set([...NEHALEM, ...PLATFORM, 'arch-capabilities']),
+    features: new Set([...NEHALEM, ...PLATFORM]),
   },
   max: {
     name: 'max', vendor: 'AuthenticAMD', family: 15, model: 107, stepping: 1, level: 0xd, xlevel: 0x8000_000a,
