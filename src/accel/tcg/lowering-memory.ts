@@ -34,7 +34,7 @@ function infoBits(cx: LoweringContext, mask: number, shift: number): void {
   cx.code.op(W.I32_SHL);
 }
 
-/** va = a + disp; entry = byte offset of its TLB entry. */
+/** va = a + disp; entry = byte offset of its TLB entry, which is left on the stack too. */
 function lookUp(cx: LoweringContext, va: number, entry: number): void {
   const { code } = cx;
   cx.a(W.I64);
@@ -52,16 +52,15 @@ function lookUp(cx: LoweringContext, va: number, entry: number): void {
     infoBits(cx, MEM_MMU_MASK, TABLE_SHIFT);
     code.op(W.I32_ADD);
   }
-  code.localSet(entry);
+  code.localTee(entry);
 }
 
 /**
- * Pushes whether the fast path may be taken: the tag equals the page of the last byte, so an access that crosses into the next
+ * With the entry's offset on the stack: replaces it by whether the fast path may be taken: the tag equals the page of the last byte, so an access that crosses into the next
  * page never matches.
  */
-function hit(cx: LoweringContext, va: number, entry: number, size: number, isStore: boolean): void {
+function hit(cx: LoweringContext, va: number, size: number, isStore: boolean): void {
   const { code } = cx;
-  code.localGet(entry);
   let tag = isStore ? TLB_WRITE : TLB_READ;
   if (!isStore && cx.knownInfo < 0 && cx.neverRmw !== true) {
     infoBits(cx, MEM_RMW, RMW_SHIFT);
@@ -124,7 +123,7 @@ export function load(opcode: number, type: W.ValueType, size: number, adjust: nu
     const entry = cx.scratch(W.I32, 0);
     cx.dest(type);
     lookUp(cx, va, entry);
-    hit(cx, va, entry, size, false);
+    hit(cx, va, size, false);
     code.op1(W.IF, type);
     hostAddress(cx, va, entry);
     code.mem(opcode, 0);
@@ -147,7 +146,7 @@ export function store(opcode: number, type: W.ValueType, size: number): Lowering
     const va = cx.scratch(W.I64, 0);
     const entry = cx.scratch(W.I32, 0);
     lookUp(cx, va, entry);
-    hit(cx, va, entry, size, true);
+    hit(cx, va, size, true);
     code.op1(W.IF, W.VOID);
     hostAddress(cx, va, entry);
     cx.d(type);
