@@ -92,7 +92,7 @@ export class HumanMonitor implements CharStreamClient {
         this.#complete();
         break;
       default:
-        if (byte >= 0x20 && byte < 0x80) this.#edit(this.#cursor, this.#cursor, String.fromCharCode(byte));
+        if (byte >= 0x20 && byte < 0x80) this.#insert(String.fromCharCode(byte));
     }
   }
 
@@ -107,6 +107,13 @@ export class HumanMonitor implements CharStreamClient {
     else if (sequence === '[C') this.#move(this.#cursor + 1);
     else if (sequence === '[D') this.#move(this.#cursor - 1);
     else if (sequence === '[3~') this.#edit(this.#cursor, this.#cursor + 1, '');
+  }
+
+  #insert(char: string): void {
+    if (this.#busy || this.#cursor < this.#line.length) return this.#edit(this.#cursor, this.#cursor, char);
+    this.#line += char;
+    this.#cursor++;
+    this.#print(char);
   }
 
   #edit(from: number, to: number, text: string): void {
