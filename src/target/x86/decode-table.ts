@@ -159,6 +159,10 @@ function pack(slots: Map<number, OpcodeSlot>, rows: readonly InsnRow[]): Dispatc
     }
     opcodeFlags[index]! |= OF_VARIANTS;
     opcodeEntry[index] = variants.length;
+    if (slot.rm.size === 0) {
+      variants.push(...slot.cells);
+      continue;
+    }
     for (let cell = 0; cell < 64; cell++) {
       const special = [0, 1, 2, 3, 4, 5, 6, 7].map((rm) => slot.rm.get(cell << 3 | rm));
       if (special.every((n) => n === undefined)) {
