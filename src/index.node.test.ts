@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
-import { type Machine, type MachineOptions, UserError, createMachine } from './index.node.ts';
+import { fileURLToPath } from 'node:url';
+import { createMachine, type Machine, type MachineOptions, UserError } from './index.node.ts';
 import { assemble } from './testing/asm/x86.ts';
 
 /** A multiboot guest: says "ready", echoes what COM1 receives, halts in between; "Q" ends it with value 5. */
@@ -43,7 +43,10 @@ image_end:
 const kernel = assemble(GUEST, { bits: 32 });
 const debugExit = { iobase: 0xf4, iosize: 4 };
 
-async function withMachine(options: Partial<MachineOptions>, use: (machine: Machine) => Promise<void>): Promise<void> {
+async function withMachine(
+  options: Partial<MachineOptions>,
+  use: (machine: Machine) => Promise<void>,
+): Promise<void> {
   const machine = await createMachine({ kernel, memory: '16M', debugExit, ...options });
   try {
     await use(machine);
@@ -157,7 +160,10 @@ test('nothing keeps the process alive after dispose or power-off', () => {
     await three.dispose();
     console.log('status', end.status);
   `;
-  const result = spawnSync(process.execPath, ['--input-type=module', '-e', script], { timeout: 60_000, encoding: 'utf8' });
+  const result = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    timeout: 60_000,
+    encoding: 'utf8',
+  });
   assert.equal(result.signal, null, `${result.stdout}${result.stderr}`);
   assert.equal(result.status, 0, result.stderr);
   assert.equal(result.stdout, 'status 11\n');

@@ -11,10 +11,10 @@ import type { ReadableStream, WritableStream } from 'node:stream/web';
 import { NullStream } from './chardev/char-stream.ts';
 import { parseCommandLine } from './cli/command-line.ts';
 import { version } from './cli/help.ts';
-import { kernelFormat } from './machine/boot/load-kernel.ts';
 import { readBootFiles } from './host/node/boot-files.ts';
 import { NodeMachineThreads } from './host/node/machine-threads.ts';
 import { WebStreamChar } from './host/node/web-stream-char.ts';
+import { kernelFormat } from './machine/boot/load-kernel.ts';
 import { runCommand } from './monitor/commands.ts';
 import type { TcgTier } from './system/config.ts';
 import type { LifecycleEvent, MachineEnd, RunState } from './system/lifecycle.ts';
@@ -22,8 +22,8 @@ import { MachineClient } from './system/machine-client.ts';
 import type { FileImage, ModuleImage } from './system/protocol.ts';
 import { UserError } from './util/errors.ts';
 
-export { UserError };
 export type { LifecycleEvent, MachineEnd, RunState };
+export { UserError };
 
 /** A file by its path, or its content. */
 export type FileSource = string | Uint8Array;
@@ -140,9 +140,18 @@ function planOf(options: MachineOptions) {
   return commandLine.plan;
 }
 
-function loadImages(options: MachineOptions): { kernel: FileImage; modules: readonly ModuleImage[]; firmware: undefined } {
-  const path = (source: FileSource | undefined): string | undefined => (typeof source === 'string' ? source : undefined);
-  const files = readBootFiles({ kernel: path(options.kernel), initrd: path(options.initrd), firmware: undefined });
+function loadImages(options: MachineOptions): {
+  kernel: FileImage;
+  modules: readonly ModuleImage[];
+  firmware: undefined;
+} {
+  const path = (source: FileSource | undefined): string | undefined =>
+    typeof source === 'string' ? source : undefined;
+  const files = readBootFiles({
+    kernel: path(options.kernel),
+    initrd: path(options.initrd),
+    firmware: undefined,
+  });
   const inMemory = (source: Uint8Array, name: string): FileImage => {
     const bytes = new Uint8Array(new SharedArrayBuffer(source.length));
     bytes.set(source);
@@ -151,7 +160,9 @@ function loadImages(options: MachineOptions): { kernel: FileImage; modules: read
   const kernel = files.kernel ?? inMemory(options.kernel as Uint8Array, '(bytes)');
   kernelFormat(kernel); // refuses what is no kernel, here rather than in the machine thread
   const modules =
-    options.initrd instanceof Uint8Array ? [{ ...inMemory(options.initrd, '(bytes)'), args: '' }] : files.modules;
+    options.initrd instanceof Uint8Array
+      ? [{ ...inMemory(options.initrd, '(bytes)'), args: '' }]
+      : files.modules;
   return { kernel, modules, firmware: undefined };
 }
 
@@ -190,7 +201,11 @@ class NodeMachine implements Machine {
     await this.#client.request('powerdown', {});
   }
 
-  readMemory(address: number | bigint, length: number, options: MemoryAccessOptions = {}): Promise<Uint8Array> {
+  readMemory(
+    address: number | bigint,
+    length: number,
+    options: MemoryAccessOptions = {},
+  ): Promise<Uint8Array> {
     return this.#client.read(BigInt(address), length, options.kind ?? 'physical');
   }
 

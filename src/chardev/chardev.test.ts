@@ -7,7 +7,7 @@ import { CharPump } from './char-pump.ts';
 import type { CharStream, CharStreamClient } from './char-stream.ts';
 import { CharMux } from './mux.ts';
 import { RingCharBackend } from './ring-backend.ts';
-import { parseCharSpec, parseChardev } from './spec.ts';
+import { parseChardev, parseCharSpec } from './spec.ts';
 
 /** A host stream that can be full. */
 class FakeStream implements CharStream {
@@ -178,17 +178,47 @@ test('mux: the terminal is released with its last user', async () => {
 
 test('specifications as QEMU spells them', () => {
   const spec = (text: string): unknown => parseCharSpec(text, '-serial').spec;
-  assert.deepEqual(parseCharSpec('mon:stdio', '-serial'), { spec: { kind: 'stdio', signal: undefined }, mux: true });
+  assert.deepEqual(parseCharSpec('mon:stdio', '-serial'), {
+    spec: { kind: 'stdio', signal: undefined },
+    mux: true,
+  });
   assert.deepEqual(spec('file:/tmp/a:b,c'), { kind: 'file', path: '/tmp/a:b,c', append: false });
   assert.deepEqual(spec('chardev:x'), { kind: 'chardev', id: 'x' });
-  const socket = { path: undefined, host: '', port: 0, server: false, wait: false, telnet: false, noDelay: false, reconnectSeconds: 0 };
-  assert.deepEqual(spec('tcp::4444,server=on,wait=off'), { kind: 'socket', ...socket, port: 4444, server: true });
+  const socket = {
+    path: undefined,
+    host: '',
+    port: 0,
+    server: false,
+    wait: false,
+    telnet: false,
+    noDelay: false,
+    reconnectSeconds: 0,
+  };
+  assert.deepEqual(spec('tcp::4444,server=on,wait=off'), {
+    kind: 'socket',
+    ...socket,
+    port: 4444,
+    server: true,
+  });
   assert.deepEqual(spec('telnet:127.0.0.1:23,server,nowait'), {
     ...{ kind: 'socket', ...socket, host: '127.0.0.1', port: 23 },
     ...{ server: true, telnet: true },
   });
-  assert.deepEqual(spec('tcp:[::1]:5,server'), { kind: 'socket', ...socket, host: '::1', port: 5, server: true, wait: true });
-  assert.deepEqual(spec('unix:/run/x,server=on'), { kind: 'socket', ...socket, path: '/run/x', server: true, wait: true });
+  assert.deepEqual(spec('tcp:[::1]:5,server'), {
+    kind: 'socket',
+    ...socket,
+    host: '::1',
+    port: 5,
+    server: true,
+    wait: true,
+  });
+  assert.deepEqual(spec('unix:/run/x,server=on'), {
+    kind: 'socket',
+    ...socket,
+    path: '/run/x',
+    server: true,
+    wait: true,
+  });
   assert.deepEqual(parseChardev('socket,id=s,host=h,port=9,server=on,wait=off,telnet=on').spec, {
     ...{ kind: 'socket', ...socket, host: 'h', port: 9 },
     ...{ server: true, telnet: true },
@@ -202,13 +232,30 @@ test('specifications as QEMU spells them', () => {
 });
 
 test('bad specifications name the option', () => {
-  for (const text of ['', 'nonsense', 'file:', 'tcp:host', 'tcp:h:70000', 'unix:', 'chardev:', 'vc', 'mon:xyz', 'null:x']) {
-    assert.throws(() => parseCharSpec(text, '-serial'), (e: Error) => e instanceof UserError && e.message.startsWith('-serial'));
+  for (const text of [
+    '',
+    'nonsense',
+    'file:',
+    'tcp:host',
+    'tcp:h:70000',
+    'unix:',
+    'chardev:',
+    'vc',
+    'mon:xyz',
+    'null:x',
+  ]) {
+    assert.throws(
+      () => parseCharSpec(text, '-serial'),
+      (e: Error) => e instanceof UserError && e.message.startsWith('-serial'),
+    );
   }
   for (const text of ['tcp:h:1,frob', 'tcp:h:1,server=maybe']) {
     assert.throws(() => parseCharSpec(text, '-serial'), UserError);
   }
   for (const text of ['null', 'file,id=x', 'vga,id=x', 'socket,id=x', 'null,id=x,y=z']) {
-    assert.throws(() => parseChardev(text), (e: Error) => e instanceof UserError && e.message.startsWith('-chardev'));
+    assert.throws(
+      () => parseChardev(text),
+      (e: Error) => e instanceof UserError && e.message.startsWith('-chardev'),
+    );
   }
 });

@@ -33,7 +33,8 @@ export interface NamedCharSpec extends SharedCharSpec {
   readonly id: string;
 }
 
-const LEGACY_KINDS = 'none, null, stdio, pty, file:PATH, unix:PATH, tcp:HOST:PORT, telnet:HOST:PORT, chardev:ID, mon:…';
+const LEGACY_KINDS =
+  'none, null, stdio, pty, file:PATH, unix:PATH, tcp:HOST:PORT, telnet:HOST:PORT, chardev:ID, mon:…';
 const CHARDEV_KINDS = ['null', 'stdio', 'pty', 'file', 'socket'] as const;
 
 /** The value of `-serial`, `-monitor` and the like; `option` is named in messages. */
@@ -82,7 +83,8 @@ function parseLegacySocket(kind: 'unix' | 'tcp' | 'telnet', rest: string, what: 
   const comma = rest.indexOf(',');
   const address = comma < 0 ? rest : rest.slice(0, comma);
   const options = new OptionList(comma < 0 ? '' : rest.slice(comma + 1), what);
-  const { path, host, port } = kind === 'unix' ? { path: address, host: '', port: 0 } : parseAddress(address, what);
+  const { path, host, port } =
+    kind === 'unix' ? { path: address, host: '', port: 0 } : parseAddress(address, what);
   if (path === '') throw new UserError('BadCharDevice', `${what}: a path is missing`);
   return finishSocket(options, { path, host, port, telnet: kind === 'telnet' });
 }
@@ -90,7 +92,8 @@ function parseLegacySocket(kind: 'unix' | 'tcp' | 'telnet', rest: string, what: 
 function parseAddress(address: string, what: string): { path: undefined; host: string; port: number } {
   const match = /^(\[[^\]]*\]|[^:]*):(\d+)$/.exec(address);
   const port = Number(match?.[2]);
-  if (match === null || port > 65535) throw new UserError('BadCharDevice', `${what}: "${address}" is not HOST:PORT`);
+  if (match === null || port > 65535)
+    throw new UserError('BadCharDevice', `${what}: "${address}" is not HOST:PORT`);
   return { path: undefined, host: match[1]!.replace(/^\[|\]$/g, ''), port };
 }
 
@@ -122,7 +125,10 @@ export function parseChardev(text: string): NamedCharSpec {
   const kind = comma < 0 ? text : text.slice(0, comma);
   const options = new OptionList(comma < 0 ? '' : text.slice(comma + 1), what);
   if (!(CHARDEV_KINDS as readonly string[]).includes(kind)) {
-    throw new UserError('BadCharDevice', `${what}: not a kind of character device (${CHARDEV_KINDS.join(', ')})`);
+    throw new UserError(
+      'BadCharDevice',
+      `${what}: not a kind of character device (${CHARDEV_KINDS.join(', ')})`,
+    );
   }
   const id = options.required('id');
   const mux = options.flag('mux', false);

@@ -1,6 +1,7 @@
 /** Opens the character devices of a run and connects those that share a terminal. */
-import { CharMux } from '../chardev/mux.ts';
+
 import type { CharStream } from '../chardev/char-stream.ts';
+import { CharMux } from '../chardev/mux.ts';
 import type { CharSpec, NamedCharSpec } from '../chardev/spec.ts';
 import { openCharStream } from '../host/node/chardev/open.ts';
 import { UserError } from '../util/errors.ts';
@@ -53,12 +54,16 @@ export class DeviceOpener {
     const monitors: Array<{ stream: CharStream; own: boolean }> = [];
     const serial: Array<CharStream | undefined> = [];
     if (plan.serial.length > MAX_SERIAL) {
-      throw new UserError('TooManySerialPorts', `${plan.serial[MAX_SERIAL]!.option}: there are only ${MAX_SERIAL} serial ports`);
+      throw new UserError(
+        'TooManySerialPorts',
+        `${plan.serial[MAX_SERIAL]!.option}: there are only ${MAX_SERIAL} serial ports`,
+      );
     }
     for (const request of plan.serial) {
       const stream = await this.#connect(request);
       serial.push(stream);
-      if (request.mux && stream !== undefined) monitors.push({ stream: this.#lastMux!.addPort(), own: false });
+      if (request.mux && stream !== undefined)
+        monitors.push({ stream: this.#lastMux!.addPort(), own: false });
     }
     const debugCon = plan.debugCon === undefined ? undefined : await this.#connect(plan.debugCon);
     for (const request of plan.monitors) {
@@ -94,7 +99,10 @@ export class DeviceOpener {
     const backend = this.#named.get(id);
     if (backend === undefined) throw new UserError('UnknownId', `${option}: no -chardev with id "${id}"`);
     if (backend.users++ > 0 && backend.mux === undefined) {
-      throw new UserError('DeviceInUse', `${option}: -chardev id=${id} is in use (mux=on lets several share it)`);
+      throw new UserError(
+        'DeviceInUse',
+        `${option}: -chardev id=${id} is in use (mux=on lets several share it)`,
+      );
     }
     return backend.mux === undefined ? backend.stream : backend.mux.addPort();
   }
@@ -106,7 +114,10 @@ export class DeviceOpener {
   async #openStream(spec: CharSpec, option: string, mux: boolean): Promise<CharStream> {
     if (spec.kind === 'stdio') {
       if (this.#stdioUser !== undefined) {
-        throw new UserError('DeviceInUse', `${option}: standard input and output are in use by ${this.#stdioUser}`);
+        throw new UserError(
+          'DeviceInUse',
+          `${option}: standard input and output are in use by ${this.#stdioUser}`,
+        );
       }
       this.#stdioUser = option;
     }

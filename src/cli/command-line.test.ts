@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { UserError } from '../util/errors.ts';
-import { type RunPlan, parseCommandLine } from './command-line.ts';
+import { parseCommandLine, type RunPlan } from './command-line.ts';
 import { parseSize } from './sizes.ts';
 
 function plan(...args: string[]): RunPlan {
@@ -16,7 +16,8 @@ function printed(...args: string[]): string {
   return (commandLine as { text: string }).text;
 }
 
-const kinds = (requests: RunPlan['serial']): string[] => requests.map((r) => (r.mux ? 'mon:' : '') + r.spec.kind);
+const kinds = (requests: RunPlan['serial']): string[] =>
+  requests.map((r) => (r.mux ? 'mon:' : '') + r.spec.kind);
 
 test('the command line of the issue, one dash or two', () => {
   for (const dash of ['-', '--']) {
@@ -43,15 +44,46 @@ test('defaults of serial port and monitor follow QEMU', () => {
   assert.deepEqual(show('-nographic', '-nodefaults'), [[], []]);
   assert.deepEqual(show('-display', 'none', '-serial', 'mon:stdio'), [['mon:stdio'], []]);
   assert.deepEqual(show('-display', 'none'), [['null'], []]);
-  assert.deepEqual(show('-display', 'none', '-nodefaults', '-serial', 'none', '-serial', 'pty'), [['none', 'pty'], []]);
+  assert.deepEqual(show('-display', 'none', '-nodefaults', '-serial', 'none', '-serial', 'pty'), [
+    ['none', 'pty'],
+    [],
+  ]);
   assert.equal(plan().warnings.length, 1);
 });
 
 test('machine, accelerator, processor, clock, log, flags', () => {
   const c = plan(
-    ...['-M', 'pc-i440fx-7.2,accel=tcg,hpet=off', '-accel', 'tcg,tier=interp,thread=single', '-cpu', 'Nehalem,-popcnt'],
-    ...['-rtc', 'base=2020-02-03T04:05:06,clock=vm', '-d', 'in_asm,int', '-D', 'log', '-name', 'guest=g,debug-threads=on'],
-    ...['-no-reboot', '-no-shutdown', '-S', '-smp', 'cpus=1,cores=1', '-display', 'none', '-vga', 'none', '-net', 'none'],
+    ...[
+      '-M',
+      'pc-i440fx-7.2,accel=tcg,hpet=off',
+      '-accel',
+      'tcg,tier=interp,thread=single',
+      '-cpu',
+      'Nehalem,-popcnt',
+    ],
+    ...[
+      '-rtc',
+      'base=2020-02-03T04:05:06,clock=vm',
+      '-d',
+      'in_asm,int',
+      '-D',
+      'log',
+      '-name',
+      'guest=g,debug-threads=on',
+    ],
+    ...[
+      '-no-reboot',
+      '-no-shutdown',
+      '-S',
+      '-smp',
+      'cpus=1,cores=1',
+      '-display',
+      'none',
+      '-vga',
+      'none',
+      '-net',
+      'none',
+    ],
     ...['-device', 'isa-debug-exit,iobase=0xf4,iosize=0x04', '-global', 'isa-debugcon.iobase=0x402'],
     ...['-chardev', 'file,id=log,path=x', '-device', 'isa-debugcon,chardev=log'],
   );
@@ -137,5 +169,6 @@ test('sizes', () => {
   assert.equal(parseSize('1.5G', '-m'), 1.5 * 2 ** 30);
   assert.equal(parseSize('64k', '-m'), 65536);
   assert.equal(parseSize('4096b', '-m'), 4096);
-  for (const text of ['', 'x', '1Q', '0x10', '1.2.3', '99999999999T']) assert.throws(() => parseSize(text, '-m'), UserError);
+  for (const text of ['', 'x', '1Q', '0x10', '1.2.3', '99999999999T'])
+    assert.throws(() => parseSize(text, '-m'), UserError);
 });

@@ -1,8 +1,9 @@
 /** The command line of `lyrebird-system-*`: options as QEMU spells them, with one dash or two. */
-import { CPU_MODEL_NAMES, parseCpu } from '../target/x86/cpu-models.ts';
+
 import { LOG_ITEMS } from '../accel/tcg/log.ts';
-import { type NamedCharSpec, type SharedCharSpec, parseChardev, parseCharSpec } from '../chardev/spec.ts';
+import { type NamedCharSpec, parseChardev, parseCharSpec, type SharedCharSpec } from '../chardev/spec.ts';
 import { DEFAULT_CONFIG, type MachineConfig } from '../system/config.ts';
+import { CPU_MODEL_NAMES, parseCpu } from '../target/x86/cpu-models.ts';
 import { UserError } from '../util/errors.ts';
 import { OptionList } from '../util/option-list.ts';
 import { parseDevice } from './devices.ts';
@@ -118,10 +119,13 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
     c.display = 'none';
   }),
   serial: value((c, text) => c.serial.push({ ...parseCharSpec(text, '-serial'), option: `-serial ${text}` })),
-  monitor: value((c, text) => c.monitors.push({ ...parseCharSpec(text, '-monitor'), option: `-monitor ${text}` })),
+  monitor: value((c, text) =>
+    c.monitors.push({ ...parseCharSpec(text, '-monitor'), option: `-monitor ${text}` }),
+  ),
   mon: value(parseMon),
   chardev: value((c, text) => {
-    if (text === 'help' || text === '?') c.printed = help.list('Available chardev backend types:', help.CHARDEV_KINDS);
+    if (text === 'help' || text === '?')
+      c.printed = help.list('Available chardev backend types:', help.CHARDEV_KINDS);
     else addChardev(c, parseChardev(text));
   }),
   debugcon: value((c, text) => {
@@ -138,7 +142,8 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
   S: flag((c) => (c.config.startPaused = true)),
   rtc: value((c, text) => (c.config.rtc = parseRtc(text))),
   d: value((c, text) => {
-    if (text === 'help' || text === '?') c.printed = help.list('Log items (comma separated):', Object.keys(LOG_ITEMS));
+    if (text === 'help' || text === '?')
+      c.printed = help.list('Log items (comma separated):', Object.keys(LOG_ITEMS));
     else c.config.logItems = parseLogItems(text);
   }),
   D: value((c, text) => (c.logFile = text)),
@@ -167,7 +172,10 @@ export function parseCommandLine(args: readonly string[], architecture: Architec
     const arg = args[i]!;
     const name = arg.replace(/^--?/, '');
     if (name === arg || name === '') {
-      throw new UserError('UnknownOption', `unexpected argument "${arg}" (disk images are not supported in this version)`);
+      throw new UserError(
+        'UnknownOption',
+        `unexpected argument "${arg}" (disk images are not supported in this version)`,
+      );
     }
     const row = Object.hasOwn(OPTIONS, name) ? OPTIONS[name]! : undefined;
     if (row === undefined) throw new UserError('UnknownOption', `${arg}: unknown option (see -help)`);
@@ -187,7 +195,10 @@ function finish(c: Collected): RunPlan {
     if (c.append !== undefined) throw new UserError('NeedsKernel', '-append: only allowed with -kernel');
     if (c.initrd !== undefined) throw new UserError('NeedsKernel', '-initrd: only allowed with -kernel');
     if (c.firmware === undefined) {
-      throw new UserError('NothingToBoot', '-kernel: nothing to boot, give a kernel (this version brings no firmware; see -help)');
+      throw new UserError(
+        'NothingToBoot',
+        '-kernel: nothing to boot, give a kernel (this version brings no firmware; see -help)',
+      );
     }
   }
   parseCpuChecked(c);
@@ -221,7 +232,9 @@ function parseCpuChecked(c: Collected): void {
 /** QEMU's defaults: under -nographic the first serial port and the monitor share the terminal. */
 function addDefaultDevices(c: Collected): void {
   if (c.display === undefined) {
-    c.warnings.push('this version has no graphical display; -nographic connects the serial port to the terminal');
+    c.warnings.push(
+      'this version has no graphical display; -nographic connects the serial port to the terminal',
+    );
   }
   const wantsSerial = c.serial.length === 0 && !c.noDefaults;
   const wantsMonitor = c.monitors.length === 0 && !c.noDefaults;
@@ -268,12 +281,15 @@ const MACHINE_NAMES = /^(pc|pc-i440fx-[\w.]+)$/;
 
 function parseMachine(c: Collected, text: string): void {
   if (text === 'help' || text === '?') {
-    c.printed = help.list('Supported machines are:', ['pc  Standard PC (i440FX + PIIX) (default; also pc-i440fx-*)']);
+    c.printed = help.list('Supported machines are:', [
+      'pc  Standard PC (i440FX + PIIX) (default; also pc-i440fx-*)',
+    ]);
     return;
   }
   const options = new OptionList(text, `-machine ${text}`, 'type');
   const type = options.text('type');
-  if (type !== undefined && !MACHINE_NAMES.test(type)) throw options.error(`unknown machine "${type}" (-machine help lists them)`);
+  if (type !== undefined && !MACHINE_NAMES.test(type))
+    throw options.error(`unknown machine "${type}" (-machine help lists them)`);
   const accel = options.text('accel');
   if (accel !== undefined) parseAccel(c, accel);
   c.config.hpet = options.flag('hpet', c.config.hpet);

@@ -10,7 +10,8 @@ export async function systemMain(architecture: Architecture, args: readonly stri
       process.stdout.write(commandLine.text);
       return 0;
     }
-    for (const warning of commandLine.plan.warnings) process.stderr.write(`lyrebird-system-${architecture}: warning: ${warning}\n`);
+    for (const warning of commandLine.plan.warnings)
+      process.stderr.write(`lyrebird-system-${architecture}: warning: ${warning}\n`);
     const { run } = await import('./run.ts');
     return run(commandLine.plan);
   });
@@ -51,8 +52,12 @@ async function guarded(program: string, action: () => Promise<number>): Promise<
   try {
     return await action();
   } catch (error) {
-    if (error instanceof UserError) process.stderr.write(`${program}: ${error.message.replaceAll('\n', ' ')}\n`);
-    else process.stderr.write(`${program}: internal error: ${error instanceof Error ? error.stack : String(error)}\n`);
+    if (error instanceof UserError)
+      process.stderr.write(`${program}: ${error.message.replaceAll('\n', ' ')}\n`);
+    else
+      process.stderr.write(
+        `${program}: internal error: ${error instanceof Error ? error.stack : String(error)}\n`,
+      );
     return error instanceof UserError ? 1 : 70;
   }
 }

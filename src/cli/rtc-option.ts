@@ -13,7 +13,8 @@ export function parseRtc(text: string): RtcConfig {
   if (base !== 'utc' && base !== 'localtime') {
     const valid = /^\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d)?$/.test(base);
     startMs = valid ? Date.parse(base.includes('T') ? `${base}Z` : base) : Number.NaN;
-    if (Number.isNaN(startMs)) throw options.error(`"${base}" is neither utc, localtime nor a date like 2026-01-31T12:00:00`);
+    if (Number.isNaN(startMs))
+      throw options.error(`"${base}" is neither utc, localtime nor a date like 2026-01-31T12:00:00`);
   }
   return { startMs, offsetMs, clock: clock === 'vm' ? 'vm' : 'host' };
 }

@@ -48,7 +48,11 @@ function padded(devices: OpenedDevices): Pick<OpenedDevices, 'serial' | 'debugCo
   return { serial: devices.serial, debugCon: devices.debugCon };
 }
 
-async function startMonitors(machine: MachineClient, devices: OpenedDevices, quit: () => void): Promise<void> {
+async function startMonitors(
+  machine: MachineClient,
+  devices: OpenedDevices,
+  quit: () => void,
+): Promise<void> {
   const { HumanMonitor } = await import('../monitor/human-monitor.ts');
   const context = { machine, version: version().trim(), quit };
   for (const { stream, own } of devices.monitors) new HumanMonitor(stream, context, own);

@@ -29,20 +29,36 @@ const done = async (request: Promise<unknown>): Promise<string> => {
 const COMMANDS: Readonly<Record<string, Command>> = {
   help: { args: '[command]', about: 'show this list', run: async (_, args) => helpText(args) },
   info: { args: '[topic]', about: 'show information about the machine', run: (c, args) => info(c, args) },
-  x: { args: '/FMT address', about: 'dump virtual memory', run: (c, args, format) => dump(c, args, format, 'virtual') },
-  xp: { args: '/FMT address', about: 'dump physical memory', run: (c, args, format) => dump(c, args, format, 'physical') },
+  x: {
+    args: '/FMT address',
+    about: 'dump virtual memory',
+    run: (c, args, format) => dump(c, args, format, 'virtual'),
+  },
+  xp: {
+    args: '/FMT address',
+    about: 'dump physical memory',
+    run: (c, args, format) => dump(c, args, format, 'physical'),
+  },
   print: { args: '/FMT expression', about: 'print a value', run: print },
   i: { args: '/FMT port', about: 'read an I/O port', run: readPort },
   o: { args: '/FMT port value', about: 'write an I/O port', run: writePort },
   stop: { args: '', about: 'stop the machine', run: (c) => done(c.machine.request('pause', NOTHING)) },
   cont: { args: '', about: 'let it go on', run: (c) => done(c.machine.request('resume', NOTHING)) },
-  system_reset: { args: '', about: 'reset the machine', run: (c) => done(c.machine.request('reset', NOTHING)) },
+  system_reset: {
+    args: '',
+    about: 'reset the machine',
+    run: (c) => done(c.machine.request('reset', NOTHING)),
+  },
   system_powerdown: {
     args: '',
     about: 'press the power button',
     run: (c) => done(c.machine.request('powerdown', NOTHING)),
   },
-  nmi: { args: '', about: 'send a non-maskable interrupt', run: (c) => done(c.machine.request('nmi', NOTHING)) },
+  nmi: {
+    args: '',
+    about: 'send a non-maskable interrupt',
+    run: (c) => done(c.machine.request('nmi', NOTHING)),
+  },
   log: { args: 'item[,item…]|none', about: 'choose what is logged (as -d)', run: setLog },
   quit: {
     args: '',
@@ -54,7 +70,15 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   },
 };
 
-const ALIASES: Readonly<Record<string, string>> = { '?': 'help', h: 'help', p: 'print', c: 'cont', s: 'stop', q: 'quit', exit: 'quit' };
+const ALIASES: Readonly<Record<string, string>> = {
+  '?': 'help',
+  h: 'help',
+  p: 'print',
+  c: 'cont',
+  s: 'stop',
+  q: 'quit',
+  exit: 'quit',
+};
 
 /** Names that can be completed. */
 export const COMMAND_NAMES: readonly string[] = Object.keys(COMMANDS);
@@ -92,17 +116,24 @@ async function number(context: MonitorContext, text: string): Promise<bigint> {
   const needsRegisters = text.includes('$');
   const registers = needsRegisters ? await context.machine.request('registers', NOTHING) : {};
   return evaluate(text, (name) => {
-    const alias = { pc: 'rip', sp: 'rsp', fp: 'rbp', eflags: 'rflags' }[name] ?? name.replace(/^e(..)$/, 'r$1');
+    const alias =
+      { pc: 'rip', sp: 'rsp', fp: 'rbp', eflags: 'rflags' }[name] ?? name.replace(/^e(..)$/, 'r$1');
     const value = registers[name] ?? registers[alias];
     return value === undefined ? undefined : BigInt(value);
   });
 }
 
-async function dump(context: MonitorContext, text: string, format: DumpFormat, kind: AddressKind): Promise<string> {
+async function dump(
+  context: MonitorContext,
+  text: string,
+  format: DumpFormat,
+  kind: AddressKind,
+): Promise<string> {
   if (text === '') throw new UserError('MissingValue', 'an address is missing');
   const address = await number(context, text);
   const { count, sizeBytes } = format;
-  if (format.kind === 'i') return context.machine.request('disassemble', { address: String(address), count, kind });
+  if (format.kind === 'i')
+    return context.machine.request('disassemble', { address: String(address), count, kind });
   return formatDump(await context.machine.read(address, count * sizeBytes, kind), address, format);
 }
 
@@ -128,7 +159,8 @@ async function readPort(context: MonitorContext, text: string, format: DumpForma
 
 async function writePort(context: MonitorContext, text: string, format: DumpFormat): Promise<string> {
   const [port, value] = text.split(/\s+/);
-  if (port === undefined || value === undefined) throw new UserError('MissingValue', 'a port and a value are needed');
+  if (port === undefined || value === undefined)
+    throw new UserError('MissingValue', 'a port and a value are needed');
   await context.machine.request('port', {
     port: Number(await number(context, port)) & 0xffff,
     size: portSize(format),

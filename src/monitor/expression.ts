@@ -3,7 +3,13 @@ import { UserError } from '../util/errors.ts';
 
 const MASK64 = (1n << 64n) - 1n;
 const TOKEN = /\s*(0x[0-9a-f]+|\d+|\$[a-z_][a-z0-9_]*|<<|>>|[-+*/%&|^~()])/iy;
-const LEVELS: ReadonlyArray<readonly string[]> = [['|', '^'], ['&'], ['<<', '>>'], ['+', '-'], ['*', '/', '%']];
+const LEVELS: ReadonlyArray<readonly string[]> = [
+  ['|', '^'],
+  ['&'],
+  ['<<', '>>'],
+  ['+', '-'],
+  ['*', '/', '%'],
+];
 
 /** `register` gives a register's value, or undefined. `UserError` if the text is not an expression. */
 export function evaluate(text: string, register: (name: string) => bigint | undefined): bigint {

@@ -39,7 +39,8 @@ export class HumanMonitor implements CharStreamClient {
   }
 
   opened(): void {
-    if (!this.#greeted) this.#print(`\r\n${this.#context.version} monitor - type 'help' for more information\r\n`);
+    if (!this.#greeted)
+      this.#print(`\r\n${this.#context.version} monitor - type 'help' for more information\r\n`);
     else this.#print('\r\n');
     this.#greeted = true;
     this.#refresh();

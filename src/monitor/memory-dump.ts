@@ -53,7 +53,9 @@ function formatCell(value: bigint, kind: DumpFormat['kind'], size: number): stri
       return `0${value.toString(8)}`;
     case 'c': {
       const code = Number(value & 0xffn);
-      return code >= 0x20 && code < 0x7f ? `'${String.fromCharCode(code)}'` : `'\\x${code.toString(16).padStart(2, '0')}'`;
+      return code >= 0x20 && code < 0x7f
+        ? `'${String.fromCharCode(code)}'`
+        : `'\\x${code.toString(16).padStart(2, '0')}'`;
     }
     default:
       return `0x${value.toString(16).padStart(2 * size, '0')}`;

@@ -18,7 +18,8 @@ test('expressions', () => {
   assert.equal(value('-1'), 2n ** 64n - 1n);
   assert.equal(value('~0 >> 60'), 15n);
   assert.equal(value('7 % 4 & 6 ^ 1'), 3n);
-  for (const text of ['', '1 +', '(1', '1 2', 'x', '$nope', '1/0', '1 @ 2']) assert.throws(() => value(text), UserError, text);
+  for (const text of ['', '1 +', '(1', '1 2', 'x', '$nope', '1/0', '1 @ 2'])
+    assert.throws(() => value(text), UserError, text);
 });
 
 test('dump formats', () => {
@@ -43,11 +44,16 @@ interface Sent {
 
 function fakeMachine(): { machine: MachineClient; sent: Sent[] } {
   const sent: Sent[] = [];
-  const answers: Record<string, unknown> = { registers: { rip: '4096', rax: '7' }, info: 'VM status: running', port: 0x5a };
+  const answers: Record<string, unknown> = {
+    registers: { rip: '4096', rax: '7' },
+    info: 'VM status: running',
+    port: 0x5a,
+  };
   const machine = {
     request: async (name: string, params: unknown) => {
       sent.push({ name, params });
-      if (name === 'info' && (params as { topic: string }).topic === 'frob') throw new UserError('UnknownTopic', 'no such topic');
+      if (name === 'info' && (params as { topic: string }).topic === 'frob')
+        throw new UserError('UnknownTopic', 'no such topic');
       return answers[name] ?? null;
     },
     read: async (_address: bigint, length: number) => new Uint8Array(length),

@@ -67,7 +67,10 @@ export class ControlChannel {
 
 /** ASCII only: other characters are escaped, as JSON allows. */
 function encode(json: string): Uint8Array {
-  const ascii = json.replace(/[\u0080-\uffff]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  const ascii = json.replace(
+    /[\u0080-\uffff]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
   const bytes = new Uint8Array(ascii.length);
   for (let i = 0; i < bytes.length; i++) bytes[i] = ascii.charCodeAt(i);
   return bytes;
@@ -75,6 +78,7 @@ function encode(json: string): Uint8Array {
 
 function decode(bytes: Uint8Array): string {
   let text = '';
-  for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));
+  for (let at = 0; at < bytes.length; at += 8192)
+    text += String.fromCharCode(...bytes.subarray(at, at + 8192));
   return text;
 }

@@ -8,7 +8,7 @@ import { Doorbell } from '../util/ring.ts';
 import { ControlChannel } from './control-channel.ts';
 import { Lifecycle, type LifecycleEvent, type LifecycleOptions } from './lifecycle.ts';
 import { type LoopClient, runMachineLoop } from './machine-loop.ts';
-import { TickerChannel, runTicker } from './ticker.ts';
+import { runTicker, TickerChannel } from './ticker.ts';
 
 const hostClock = { nowNs: () => Number(process.hrtime.bigint() % 2n ** 52n) };
 
@@ -100,7 +100,10 @@ test('a halted vCPU sleeps until the timer, not longer, not shorter', () => {
   ]);
   const ms = (firedAt - start) / 1e6;
   assert.ok(ms >= 20 && ms < 200, `${ms} ms`);
-  assert.deepEqual(r.events.map((e) => e.kind), ['resume', 'shutdown', 'end']);
+  assert.deepEqual(
+    r.events.map((e) => e.kind),
+    ['resume', 'shutdown', 'end'],
+  );
   assert.deepEqual(r.events.at(-1), { kind: 'end', end: { reason: 'guest-shutdown', status: 0 } });
 });
 

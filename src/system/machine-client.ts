@@ -116,9 +116,13 @@ export class MachineClient {
   }
 
   /** Asks the machine thread; rejects with `UserError` if it refuses or has ended. */
-  request<N extends RequestName>(name: N, params: MachineRequests[N]['params']): Promise<MachineRequests[N]['result']> {
+  request<N extends RequestName>(
+    name: N,
+    params: MachineRequests[N]['params'],
+  ): Promise<MachineRequests[N]['result']> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    if (this.#end !== undefined) return Promise.reject(new UserError('MachineEnded', 'the machine has ended'));
+    if (this.#end !== undefined)
+      return Promise.reject(new UserError('MachineEnded', 'the machine has ended'));
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
@@ -156,7 +160,7 @@ export class MachineClient {
     const sleep = (ms: number): Promise<void> => this.#threads.sleep(ms);
     await Promise.all(this.#pumps.map((pump) => pump.finish(sleep, FINISH_TIMEOUT_MS)));
     const streams = [...this.#parts.serial, this.#parts.debugCon];
-    await Promise.all(streams.map((stream) => stream?.dispose()));
+    await Promise.all(streams.map((stream) => stream?.dispose() ?? Promise.resolve()));
     const gone = new UserError('MachineEnded', 'the machine was disposed');
     for (const waiting of this.#waiting.values()) waiting.reject(gone);
     this.#waiting.clear();
@@ -186,7 +190,8 @@ export class MachineClient {
     if (stream === undefined) return undefined;
     const channel = CharChannel.create();
     const sendBreak = (): void => {
-      if (serial !== undefined && this.#end === undefined) this.request('sendBreak', { serial }).catch(() => {});
+      if (serial !== undefined && this.#end === undefined)
+        this.request('sendBreak', { serial }).catch(() => {});
     };
     this.#pumps.push(new CharPump(channel, stream, () => this.#wake(), sendBreak));
     return channel.buffer;
@@ -257,7 +262,10 @@ export class MachineClient {
   }
 
   #fail(error: Error): void {
-    this.#failure = error instanceof UserError ? error : new AssertionError(`machine thread: ${error.stack ?? error.message}`);
+    this.#failure =
+      error instanceof UserError
+        ? error
+        : new AssertionError(`machine thread: ${error.stack ?? error.message}`);
     this.#state = 'ended';
     this.#poll();
     this.#rejectStarted(this.#failure);

@@ -11,7 +11,8 @@ const TOPICS: Readonly<Record<string, (machine: Machine) => string>> = {
   pic: (machine) => `${machine.board.ioApic.describe()}\n${machine.board.pic.describe()}`,
   lapic: (machine) => machine.board.localApic.describe(),
   mtree: (machine) => [machine.board.memory, machine.board.io].map(spaceText).join('\n'),
-  qtree: (machine) => ['bus: main-system-bus', ...[...machine.board.devices.keys()].map((name) => `  dev: ${name}`)].join('\n'),
+  qtree: (machine) =>
+    ['bus: main-system-bus', ...[...machine.board.devices.keys()].map((name) => `  dev: ${name}`)].join('\n'),
   pci: (machine) => pciText(machine),
   cpus: (machine) => `* CPU #0: thread_id=0${machine.vcpu.halted ? ' (halted)' : ''}`,
   mem: (machine) => mappingText(machine),
@@ -107,7 +108,8 @@ function mappingText(machine: Machine): string {
       if (level === p.levels && p.levels > 3 && i >= count / 2) address |= -1n << (shift + BigInt(p.bits));
       const effective = p.levels === 3 && level === 3 ? rights : rights & entry;
       const isLeaf = level === 1 || ((entry & LARGE) !== 0n && level <= 3 && p.levels !== level);
-      if (isLeaf) add(BigInt.asUintN(p.levels > 3 ? 64 : 32, address), 1n << shift, effective & (WRITABLE | USER));
+      if (isLeaf)
+        add(BigInt.asUintN(p.levels > 3 ? 64 : 32, address), 1n << shift, effective & (WRITABLE | USER));
       else walk(entry & (p.entryBytes === 8 ? ADDRESS_MASK : ~(PAGE - 1n)), level - 1, address, effective);
     }
   };

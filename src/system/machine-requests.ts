@@ -1,17 +1,33 @@
 /** Carries out what the main thread asks of a machine. */
+
+import type { RingCharBackend } from '../chardev/ring-backend.ts';
 import type { AccessSize } from '../core/memory-region.ts';
 import { KEY } from '../runtime/x86/layout.ts';
 import { UserError } from '../util/errors.ts';
-import type { RingCharBackend } from '../chardev/ring-backend.ts';
+import { logMask } from './log-items.ts';
+import type { Machine } from './machine.ts';
 import { describeMachine } from './machine-info.ts';
-import { type Machine, logMask } from './machine.ts';
-import type { AddressKind, MachineMessage, MachineRequests, RequestMessage, RequestName } from './protocol.ts';
+import type {
+  AddressKind,
+  MachineMessage,
+  MachineRequests,
+  RequestMessage,
+  RequestName,
+} from './protocol.ts';
 import { readRegisters, writeRegister } from './x86-registers.ts';
 
-type Handlers = { [N in RequestName]: (params: MachineRequests[N]['params']) => MachineRequests[N]['result'] };
+type Handlers = {
+  [N in RequestName]: (params: MachineRequests[N]['params']) => MachineRequests[N]['result'];
+};
 
 /** Longest instruction (SDM Vol. 2A 2.3.11). */
 const MAX_INSN = 15;
+
+/** Runs an action that has no result. */
+function act(action: () => unknown): null {
+  action();
+  return null;
+}
 
 export class MachineRequestHandler {
   readonly #machine: Machine;
@@ -40,31 +56,31 @@ export class MachineRequestHandler {
     const machine = this.#machine;
     const { lifecycle, board, vcpu } = machine;
     return {
-      resume: () => (lifecycle.resume(), null),
-      pause: () => (lifecycle.pause(), null),
-      reset: () => (lifecycle.requestReset('host-reset'), null),
-      powerdown: () => (board.pressPowerButton(), null),
-      quit: () => (lifecycle.quit(), null),
+      resume: () => act(() => lifecycle.resume()),
+      pause: () => act(() => lifecycle.pause()),
+      reset: () => act(() => lifecycle.requestReset('host-reset')),
+      powerdown: () => act(() => board.pressPowerButton()),
+      quit: () => act(() => lifecycle.quit()),
       read: ({ address, length, kind }) => this.#read(BigInt(address), length, kind),
-      write: ({ address, hex, kind }) => (this.#write(BigInt(address), fromHex(hex), kind), null),
+      write: ({ address, hex, kind }) => act(() => this.#write(BigInt(address), fromHex(hex), kind)),
       registers: () => {
         const entries = Object.entries(readRegisters(vcpu)).map(([name, value]) => [name, String(value)]);
         return Object.fromEntries(entries) as Record<string, string>;
       },
-      setRegister: ({ name, value }) => (writeRegister(vcpu, name, BigInt(value)), null),
+      setRegister: ({ name, value }) => act(() => writeRegister(vcpu, name, BigInt(value))),
       info: ({ topic }) => describeMachine(machine, topic),
       log: ({ items }) => {
         machine.log.mask = logMask(items);
         return null;
       },
-      nmi: () => (vcpu.nmi(), null),
+      nmi: () => act(() => vcpu.nmi()),
       disassemble: ({ address, count, kind }) => this.#disassemble(BigInt(address), count, kind),
       port: ({ port, size, value }) => {
         if (value === undefined) return board.io.read(port, size as AccessSize);
         board.io.write(port, size as AccessSize, value);
         return 0;
       },
-      sendBreak: ({ serial }) => (this.#serial[serial]?.sendBreak(), null),
+      sendBreak: ({ serial }) => act(() => this.#serial[serial]?.sendBreak()),
     };
   }
 
@@ -111,5 +127,7 @@ function unmapped(address: bigint): UserError {
 }
 
 function fromHex(hex: string): Uint8Array {
-  return Uint8Array.from({ length: hex.length / 2 }, (_, i) => Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16));
+  return Uint8Array.from({ length: hex.length / 2 }, (_, i) =>
+    Number.parseInt(hex.slice(2 * i, 2 * i + 2), 16),
+  );
 }

@@ -1,5 +1,5 @@
 /** What a machine thread does from its one message to its end. */
-import { webAssembly, type WasmModuleHandle } from '../accel/tcg/webassembly.ts';
+import { type WasmModuleHandle, webAssembly } from '../accel/tcg/webassembly.ts';
 import { UserError } from '../util/errors.ts';
 import { Machine, type MachineHost } from './machine.ts';
 import type { MachineStart } from './protocol.ts';
@@ -11,7 +11,11 @@ export function compileRuntime(bytes: Uint8Array): WasmModuleHandle {
 }
 
 /** Returns when the machine has ended. */
-export function runMachineThread(start: MachineStart, host: MachineHost, runtimeModule: WasmModuleHandle): void {
+export function runMachineThread(
+  start: MachineStart,
+  host: MachineHost,
+  runtimeModule: WasmModuleHandle,
+): void {
   let machine: Machine;
   try {
     machine = new Machine(start, host, runtimeModule);

@@ -1,6 +1,6 @@
 /** A virtual machine on the machine thread: board, vCPU, clocks, character devices and the requests of the main thread. */
 import type { VcpuBus, VcpuExit } from '../accel/accelerator.ts';
-import { LOG_EXEC, LOG_GUEST_ERRORS, LOG_ITEMS, LOG_UNIMP, type TcgLog } from '../accel/tcg/log.ts';
+import { LOG_EXEC, LOG_GUEST_ERRORS, LOG_UNIMP, type TcgLog } from '../accel/tcg/log.ts';
 import { TcgMemory } from '../accel/tcg/tcg-memory.ts';
 import { TcgVcpu } from '../accel/tcg/tcg-vcpu.ts';
 import type { WasmModuleHandle } from '../accel/tcg/webassembly.ts';
@@ -12,15 +12,15 @@ import { PcBoard, pcBusAccess } from '../machine/pc.ts';
 import { pcRamBufferBytes } from '../machine/pc-memory.ts';
 import { REQUEST_RETURN } from '../runtime/tcg/layout.ts';
 import { A20_MASK, TSC_OFFSET } from '../runtime/x86/layout.ts';
+import type { TargetDescriptor } from '../target/target.ts';
+import { parseCpu } from '../target/x86/cpu-models.ts';
 import { installCpu } from '../target/x86/cpuid.ts';
 import { encodingFeatures } from '../target/x86/features.ts';
-import { parseCpu } from '../target/x86/cpu-models.ts';
-import type { TargetDescriptor } from '../target/target.ts';
 import { createX86Target } from '../target/x86/x86-target.ts';
-import { UserError } from '../util/errors.ts';
 import type { MachineConfig } from './config.ts';
 import { ControlChannel } from './control-channel.ts';
 import { Lifecycle, type LifecycleEvent } from './lifecycle.ts';
+import { logMask } from './log-items.ts';
 import { type LoopClient, runMachineLoop } from './machine-loop.ts';
 import { MachineRequestHandler } from './machine-requests.ts';
 import type { KickWord, MachineMessage, MachineStart } from './protocol.ts';
@@ -87,7 +87,9 @@ export class Machine implements LoopClient {
 
     const model = parseCpu(config.cpu, config.longMode);
     this.#longMode = model.features.has('lm');
-    const memory = new TcgMemory(pcRamBufferBytes({ memoryBytes: config.memoryBytes, firmware: start.firmware }));
+    const memory = new TcgMemory(
+      pcRamBufferBytes({ memoryBytes: config.memoryBytes, firmware: start.firmware }),
+    );
     const board = (): PcBoard => this.board;
     this.target = createX86Target(encodingFeatures(model.features));
     this.vcpu = new TcgVcpu({
@@ -261,7 +263,12 @@ export class Machine implements LoopClient {
     this.#applyA20();
     const { kernel, modules } = this.#start;
     if (kernel === undefined) return;
-    const state = this.board.boot({ kernel, modules, commandLine: this.config.commandLine, longMode: this.#longMode });
+    const state = this.board.boot({
+      kernel,
+      modules,
+      commandLine: this.config.commandLine,
+      longMode: this.#longMode,
+    });
     applyInitialState(this.vcpu, state);
   }
 
@@ -298,17 +305,4 @@ function createBus(board: () => PcBoard, tsc: () => number): VcpuBus {
     writeTpr: (value) => board().localApic.setTpr(value),
     readTsc: tsc,
   };
-}
-
-/** Bits of the `-d` items. `UserError` for an unknown one. */
-export function logMask(items: readonly string[]): number {
-  let mask = 0;
-  for (const item of items) {
-    const bit = LOG_ITEMS[item];
-    if (bit === undefined) {
-      throw new UserError('UnknownLogItem', `-d: unknown item "${item}" (known: ${Object.keys(LOG_ITEMS).join(', ')})`);
-    }
-    mask |= bit;
-  }
-  return mask;
 }

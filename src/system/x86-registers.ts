@@ -15,7 +15,24 @@ export interface RegisterFile {
   };
 }
 
-const GPR_NAMES = ['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
+const GPR_NAMES = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rsp',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+];
 const SEGMENT_NAMES = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'];
 const MASK64 = (1n << 64n) - 1n;
 
@@ -73,7 +90,8 @@ export function writeRegister(cpu: RegisterFile, name: string, value: bigint): v
   } else {
     const slot = PLAIN.get(name);
     if (slot === undefined) throw new UserError('UnknownRegister', `no register "${name}"`);
-    if (READ_ONLY.has(name)) throw new UserError('ReadOnlyRegister', `register "${name}" cannot be written from outside`);
+    if (READ_ONLY.has(name))
+      throw new UserError('ReadOnlyRegister', `register "${name}" cannot be written from outside`);
     cpu.writeSlot(slot, value & MASK64);
   }
   cpu.runtime.update_hflags();
@@ -126,7 +144,8 @@ const hex = (value: bigint, digits: number): string => value.toString(16).padSta
 /** Descriptor types as the monitor abbreviates them (SDM Vol. 3A tables 3-1, 3-2). */
 function segmentKind(attributes: number): string {
   if ((attributes & 0x10) === 0) return (attributes & 0xf) === 2 ? 'LDT' : 'TSS';
-  if ((attributes & 8) !== 0) return (attributes & 0x2000) !== 0 ? 'CS64' : (attributes & 0x4000) !== 0 ? 'CS32' : 'CS16';
+  if ((attributes & 8) !== 0)
+    return (attributes & 0x2000) !== 0 ? 'CS64' : (attributes & 0x4000) !== 0 ? 'CS32' : 'CS16';
   return (attributes & 0x4000) !== 0 ? 'DS  ' : 'DS16';
 }
 
@@ -137,11 +156,17 @@ export function formatRegisters(cpu: RegisterFile): string {
   const width = is64 ? 16 : 8;
   const mask = is64 ? MASK64 : 0xffff_ffffn;
   const get = (name: string): string => hex(regs[name]! & mask, width);
-  const label = (name: string): string => (is64 ? name.toUpperCase() : name.replace(/^r/, 'e').toUpperCase()).padEnd(3);
+  const label = (name: string): string =>
+    (is64 ? name.toUpperCase() : name.replace(/^r/, 'e').toUpperCase()).padEnd(3);
   const order = ['rax', 'rbx', 'rcx', 'rdx', 'rsi', 'rdi', 'rbp', 'rsp', ...(is64 ? GPR_NAMES.slice(8) : [])];
   const lines: string[] = [];
   for (let i = 0; i < order.length; i += 4) {
-    lines.push(order.slice(i, i + 4).map((name) => `${label(name)}=${get(name)}`).join(' '));
+    lines.push(
+      order
+        .slice(i, i + 4)
+        .map((name) => `${label(name)}=${get(name)}`)
+        .join(' '),
+    );
   }
   const cpl = cpu.readSlot(r.HFLAGS) & 3n;
   const halted = cpu.readSlot(r.HALTED) !== 0n ? 1 : 0;
@@ -158,7 +183,9 @@ export function formatRegisters(cpu: RegisterFile): string {
   lines.push([0, 1, 2, 3].map((n) => `DR${n}=${get(`dr${n}`)}`).join(' '));
   lines.push(`DR6=${get('dr6')} DR7=${get('dr7')}`);
   lines.push(`EFER=${hex(regs['efer']!, 16)}`);
-  lines.push(`FCW=${hex(cpu.readSlot(r.FPU_CW), 4)} FSW=${hex(cpu.readSlot(r.FPU_SW), 4)} [ST=${cpu.readSlot(r.FPU_TOP)}] MXCSR=${hex(regs['mxcsr']!, 8)}`);
+  lines.push(
+    `FCW=${hex(cpu.readSlot(r.FPU_CW), 4)} FSW=${hex(cpu.readSlot(r.FPU_SW), 4)} [ST=${cpu.readSlot(r.FPU_TOP)}] MXCSR=${hex(regs['mxcsr']!, 8)}`,
+  );
   for (let n = 0; n < (is64 ? 16 : 8); n += 2) {
     const xmm = (i: number): string => `XMM${String(i).padStart(2, '0')}=${hex(regs[`xmm${i}`]!, 32)}`;
     lines.push(`${xmm(n)} ${xmm(n + 1)}`);
@@ -178,6 +205,14 @@ function segmentLine(cpu: RegisterFile, name: string, n: number, width: number):
 }
 
 function flagLetters(rflags: bigint): string {
-  const letters: ReadonlyArray<readonly [string, number]> = [['D', 10], ['O', 11], ['S', 7], ['Z', 6], ['A', 4], ['P', 2], ['C', 0]];
+  const letters: ReadonlyArray<readonly [string, number]> = [
+    ['D', 10],
+    ['O', 11],
+    ['S', 7],
+    ['Z', 6],
+    ['A', 4],
+    ['P', 2],
+    ['C', 0],
+  ];
   return letters.map(([letter, bit]) => (((rflags >> BigInt(bit)) & 1n) === 1n ? letter : '-')).join('');
 }

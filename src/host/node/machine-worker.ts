@@ -1,8 +1,8 @@
 /** Entry of the machine thread: reads the runtime while its other modules load, then waits for the one message that starts it. */
 import { readFileSync, writeSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { MachineMessage, MachineStart } from '../../system/protocol.ts';
 import { compileRuntime, runMachineThread } from '../../system/machine-thread.ts';
+import type { MachineMessage, MachineStart } from '../../system/protocol.ts';
 import { monotonicClock } from './monotonic-clock.ts';
 
 export interface MachineWorkerData {
@@ -35,7 +35,8 @@ port.once('message', (start: MachineStart) => {
     post,
     clock: monotonicClock(epoch),
     utcNowMs: () => Date.now(),
-    writeLog: logFd >= 0 ? (text: string) => writeAll(logFd, text) : (text: string) => post({ kind: 'log', text }),
+    writeLog:
+      logFd >= 0 ? (text: string) => writeAll(logFd, text) : (text: string) => post({ kind: 'log', text }),
   };
   runMachineThread(start, host, runtime);
   port.close();

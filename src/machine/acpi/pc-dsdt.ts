@@ -1,7 +1,7 @@
 /** The DSDT of the board `pc`: PCI root bridge, interrupt links of the PIIX3, ISA devices, sleep states. */
 import * as map from '../pc-map.ts';
-import * as aml from './aml.ts';
 import type { Term } from './aml.ts';
+import * as aml from './aml.ts';
 
 export interface PcDsdtOptions {
   /** End of RAM below 4 GiB: the PCI memory window starts there. */

@@ -1,6 +1,7 @@
 /** Just enough of ELF (System V gABI, chapters 4 and 5) to load an executable by physical address. Every offset is checked. */
-import * as boot from './boot.ts';
+
 import type { BootFile } from './boot.ts';
+import * as boot from './boot.ts';
 import type { LoadSegment } from './guest-data.ts';
 
 const PT_LOAD = 1;

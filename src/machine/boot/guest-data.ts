@@ -1,8 +1,8 @@
 /** What several loaders put into guest memory: descriptors, page tables, the command line, the RAM disk. */
 import { alignDown, alignUp } from '../../util/bits.ts';
 import { UserError } from '../../util/errors.ts';
-import * as boot from './boot.ts';
 import type { BootFile, BootMemory, BootModule, BootRequest } from './boot.ts';
+import * as boot from './boot.ts';
 
 /** Flat descriptors (SDM Vol. 3A 3.4.5): present, ring 0, accessed. */
 const CODE32 = 0x00cf_9b00_0000_ffffn;

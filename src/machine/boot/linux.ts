@@ -1,7 +1,7 @@
 /** bzImage by the Linux/x86 boot protocol (kernel documentation, arch/x86/boot.rst): the 64-bit and the 32-bit entry. */
 import { alignUp, isPowerOfTwo } from '../../util/bits.ts';
-import * as boot from './boot.ts';
 import type { BootFile, BootRequest, InitialCpuState } from './boot.ts';
+import * as boot from './boot.ts';
 import * as data from './guest-data.ts';
 
 // Offsets in the file and, the same, in boot_params.

@@ -1,6 +1,7 @@
 /** Chooses the loader by what the kernel file is. */
-import { kernelError } from './boot.ts';
+
 import type { BootFile, BootRequest, InitialCpuState } from './boot.ts';
+import { kernelError } from './boot.ts';
 import { isElf } from './elf.ts';
 import { isBzImage, loadLinux } from './linux.ts';
 import { findMultibootHeader, loadMultiboot } from './multiboot.ts';

@@ -1,7 +1,7 @@
 /** Multiboot Specification 0.6.96: 32-bit kernels as ELF or with load addresses in the header. */
 import { alignUp } from '../../util/bits.ts';
-import * as boot from './boot.ts';
 import type { BootFile, BootModule, BootRequest, InitialCpuState } from './boot.ts';
+import * as boot from './boot.ts';
 import { isElf, parseElf } from './elf.ts';
 import * as data from './guest-data.ts';
 

@@ -1,6 +1,7 @@
 /** ELF kernels by the x86/HVM direct boot ABI, "PVH" (Xen's docs/misc/pvh.pandoc and public/arch-x86/hvm/start_info.h). */
-import * as boot from './boot.ts';
+
 import type { BootRequest, InitialCpuState } from './boot.ts';
+import * as boot from './boot.ts';
 import { type ElfImage, parseElf } from './elf.ts';
 import * as data from './guest-data.ts';
 

@@ -1,5 +1,5 @@
 /** Output to a file (`-serial file:PATH`); no input. */
-import { type WriteStream, createWriteStream, openSync } from 'node:fs';
+import { createWriteStream, openSync, type WriteStream } from 'node:fs';
 import type { CharStream, CharStreamClient } from '../../../chardev/char-stream.ts';
 import { UserError } from '../../../util/errors.ts';
 import { errorReason } from '../error-reason.ts';

@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
-import { closeSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, writeSync, constants } from 'node:fs';
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import {
+  closeSync,
+  constants,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -9,8 +18,8 @@ import { UserError } from '../../../util/errors.ts';
 import { FdWriter } from './fd-writer.ts';
 import { FileStream } from './file.ts';
 import { PtyStream } from './pty.ts';
-import { SocketStream, type SocketOptions } from './socket.ts';
-import { TelnetDecoder, escapeTelnet } from './telnet.ts';
+import { type SocketOptions, SocketStream } from './socket.ts';
+import { escapeTelnet, TelnetDecoder } from './telnet.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'lyrebird-chardev-'));
 process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
@@ -36,7 +45,14 @@ function collect(stream: CharStream): { text: string; breaks: number; until(text
 }
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
-const base: SocketOptions = { server: true, wait: false, telnet: false, noDelay: false, reconnectSeconds: 0, option: '-serial x' };
+const base: SocketOptions = {
+  server: true,
+  wait: false,
+  telnet: false,
+  noDelay: false,
+  reconnectSeconds: 0,
+  option: '-serial x',
+};
 
 async function peerText(socket: Socket, end: string): Promise<string> {
   let text = '';
@@ -69,7 +85,9 @@ test('telnet: greeting, doubled IAC, commands, break', async () => {
   const stream = await SocketStream.open({ ...base, path: join(directory, 'telnet'), telnet: true });
   const seen = collect(stream);
   const peer = connect(join(directory, 'telnet'));
-  peer.write(Buffer.from([0x61, 255, 255, 255, 251, 31, 255, 250, 31, 0, 80, 255, 240, 0x62, 13, 0, 255, 243, 0x63]));
+  peer.write(
+    Buffer.from([0x61, 255, 255, 255, 251, 31, 255, 250, 31, 0, 80, 255, 240, 0x62, 13, 0, 255, 243, 0x63]),
+  );
   await seen.until('c');
   assert.equal(seen.text, 'a\xffb\rc');
   assert.equal(seen.breaks, 1);
@@ -89,7 +107,8 @@ test('a TCP client, and addresses that cannot be had', async () => {
   const { port } = server.address() as AddressInfo;
   const stream = await SocketStream.open({ ...base, host: '127.0.0.1', port, server: false });
   await collect(stream).until('hello');
-  const refused = (error: Error): boolean => error instanceof UserError && error.message.startsWith('-serial x: cannot ');
+  const refused = (error: Error): boolean =>
+    error instanceof UserError && error.message.startsWith('-serial x: cannot ');
   await assert.rejects(SocketStream.open({ ...base, host: '127.0.0.1', port }), refused);
   await stream.dispose();
   await new Promise((resolve) => server.close(resolve));
@@ -102,7 +121,10 @@ test('a file gets everything; one that cannot be written is refused', async () =
   for (let i = 0; i < 100; i++) stream.write(Buffer.from(`line ${i}\n`));
   await stream.dispose();
   assert.equal(readFileSync(path, 'utf8').split('\n').length, 101);
-  assert.throws(() => new FileStream('/nonexistent/x', false, '-serial'), /^UserError: -serial: cannot write \/nonexistent\/x: no such/);
+  assert.throws(
+    () => new FileStream('/nonexistent/x', false, '-serial'),
+    /^UserError: -serial: cannot write \/nonexistent\/x: no such/,
+  );
 });
 
 test('a descriptor is written without blocking and in order', async () => {

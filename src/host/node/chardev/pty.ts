@@ -4,7 +4,7 @@
  * The master is polled: reading it while no one has the other side open gives EIO.
  */
 import { spawnSync } from 'node:child_process';
-import { closeSync, constants, openSync, readFileSync, read, write } from 'node:fs';
+import { closeSync, constants, openSync, read, readFileSync, write } from 'node:fs';
 import type { CharStream, CharStreamClient } from '../../../chardev/char-stream.ts';
 import { UserError } from '../../../util/errors.ts';
 import { errorReason } from '../error-reason.ts';
@@ -54,7 +54,8 @@ export class PtyStream implements CharStream {
 
   /** `UserError` where there is no /dev/ptmx or nothing that can unlock it. */
   constructor(option: string) {
-    const refuse = (reason: string): UserError => new UserError('PtyUnavailable', `${option}: no pseudo-terminal: ${reason}`);
+    const refuse = (reason: string): UserError =>
+      new UserError('PtyUnavailable', `${option}: no pseudo-terminal: ${reason}`);
     try {
       this.#fd = openSync('/dev/ptmx', constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK);
     } catch (error) {

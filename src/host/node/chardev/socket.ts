@@ -1,10 +1,17 @@
 /** TCP and UNIX sockets, as client or server, raw or Telnet. A server serves one peer at a time, as QEMU's does. */
 import { existsSync, lstatSync, unlinkSync } from 'node:fs';
-import { type ListenOptions, type NetConnectOpts, type Server, type Socket, connect, createServer } from 'node:net';
+import {
+  connect,
+  createServer,
+  type ListenOptions,
+  type NetConnectOpts,
+  type Server,
+  type Socket,
+} from 'node:net';
 import type { CharStream, CharStreamClient } from '../../../chardev/char-stream.ts';
 import { UserError } from '../../../util/errors.ts';
 import { errorReason } from '../error-reason.ts';
-import { TELNET_GREETING, TelnetDecoder, escapeTelnet } from './telnet.ts';
+import { escapeTelnet, TELNET_GREETING, TelnetDecoder } from './telnet.ts';
 
 export interface SocketOptions {
   /** Either a UNIX path or a TCP address. */
@@ -98,7 +105,10 @@ export class SocketStream implements CharStream {
   }
 
   #failure(action: string, error: unknown): UserError {
-    return new UserError('SocketFailed', `${this.#options.option}: cannot ${action} ${this.#address}: ${errorReason(error)}`);
+    return new UserError(
+      'SocketFailed',
+      `${this.#options.option}: cannot ${action} ${this.#address}: ${errorReason(error)}`,
+    );
   }
 
   #listen(): Promise<void> {
@@ -112,7 +122,9 @@ export class SocketStream implements CharStream {
       server.once('error', (error) => reject(this.#failure('listen on', error)));
       server.listen(where, () => {
         if (!wait) return resolve();
-        process.stderr.write(`lyrebird: ${this.#options.option}: waiting for a connection on ${this.#address}\n`);
+        process.stderr.write(
+          `lyrebird: ${this.#options.option}: waiting for a connection on ${this.#address}\n`,
+        );
         server.once('connection', () => resolve());
       });
     });
@@ -129,7 +141,10 @@ export class SocketStream implements CharStream {
 
   #connect(first: boolean): Promise<void> {
     const { path, host, port } = this.#options;
-    const where: NetConnectOpts = path !== undefined ? { path } : { host: host === '' ? 'localhost' : (host ?? 'localhost'), port: port! };
+    const where: NetConnectOpts =
+      path !== undefined
+        ? { path }
+        : { host: host === '' ? 'localhost' : (host ?? 'localhost'), port: port! };
     return new Promise((resolve, reject) => {
       const socket = connect(where);
       socket.pause();
