@@ -1,4 +1,6 @@
 import { IrBuilder } from '../../ir/builder.ts';
+import { PassContext } from '../../ir/passes/block.ts';
+import { removeDeadStores } from '../../ir/passes/dead-stores.ts';
 import { printIr } from '../../ir/printer.ts';
 import { RAM_BASE, SLOT_KEY, SLOT_RIP, TB_DESCRIPTOR_SIZE } from '../../runtime/tcg/layout.ts';
 import {
@@ -60,6 +62,7 @@ export class TbTranslator {
   hotThreshold = NEVER_HOT;
   private readonly o: TranslatorOptions;
   private readonly ir: IrBuilder;
+  private readonly passes: PassContext;
   private readonly window: Window;
   private readonly request: Mutable<TranslationRequest>;
   private readonly result: TranslatedBlock = { sizeBytes: 0, insns: 0, crossesPage: false };
@@ -70,7 +73,9 @@ export class TbTranslator {
 
   constructor(options: TranslatorOptions) {
     this.o = options;
-    this.ir = new IrBuilder(options.memory.buffer, TEMP_BASE, TEMP_LIMIT);
+    const { memory, target } = options;
+    this.ir = new IrBuilder(memory.buffer, TEMP_BASE, TEMP_LIMIT);
+    this.passes = new PassContext(memory.buffer, TEMP_BASE, target.localSlotLimit, target.helpers);
     this.window = new Window(options.memory.u8, options.runtime);
     this.request = { ripLo: 0, ripHi: 0, flags: 0, csBase: 0, maxInsns: 0, code: this.window };
   }
@@ -117,7 +122,7 @@ export class TbTranslator {
     result.crossesPage = false;
     o.target.translateBlock(request, this.ir, result);
     if (result.insns === 0) return 0;
-    const irEnd = this.ir.address;
+    const irEnd = removeDeadStores(this.passes, irStart, this.ir.address);
     o.cache.commit(tb, {
       ripLo: request.ripLo, ripHi: request.ripHi, flags: request.flags, csBase: request.csBase, hostPc,
       hostPc2: result.crossesPage ? window.second : 0, irEnd, sizeBytes: result.sizeBytes, insns: result.insns,

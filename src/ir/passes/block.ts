@@ -8,10 +8,6 @@ export const HELPER_ARGS = 0x3;
 export const HELPER_SYNC = 0x4;
 export const HELPER_PURE = 0x8;
 
-/** Number of slots a pass can follow: promoted slots, then the first temporaries. */
-export const TRACKED_STATE = 32;
-export const TRACKED = 64;
-
 /** Knowledge that passes share, and their working memory: make one per translator. */
 export class PassContext {
   readonly words: Int32Array;
@@ -44,12 +40,5 @@ export class PassContext {
     let n = 0;
     for (let p = start >>> 2; p < end >>> 2; p += OP_WORDS[opcodeAt(words, p)]!) ops[n++] = p;
     this.count = n;
-  }
-
-  /** Number of a slot that passes follow, -1 if it is none of those. */
-  tracked(slot: number): number {
-    if (slot < this.localSlotLimit) return slot >>> 3;
-    const temp = (slot - this.tempBase) >>> 4;
-    return slot >= this.tempBase && temp < TRACKED - TRACKED_STATE ? TRACKED_STATE + temp : -1;
   }
 }
