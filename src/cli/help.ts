@@ -1,12 +1,13 @@
 /** The texts of `-help` and its relatives. */
 import { readFileSync } from 'node:fs';
+import { distUrl } from '../host/node/dist-files.ts';
 import type { Architecture } from './command-line.ts';
 import { DEVICE_NAMES } from './devices.ts';
 
 export const CHARDEV_KINDS = ['file', 'null', 'pty', 'socket', 'stdio'];
 
 export function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const text = readFileSync(distUrl('../package.json'), 'utf8');
   return `Lyrebird version ${(JSON.parse(text) as { version: string }).version}\n`;
 }
 

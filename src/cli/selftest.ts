@@ -1,6 +1,7 @@
 /** `lyrebird selftest`: boots a small guest of our own that reports processor, memory and speed on the serial port. */
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { distUrl } from '../host/node/dist-files.ts';
 import { UserError } from '../util/errors.ts';
 import { parseCommandLine } from './command-line.ts';
 import { run } from './run.ts';
@@ -10,7 +11,7 @@ const PASSED = (0x10 << 1) | 1;
 
 /** 0 if the guest found everything in order, else 1. `args`: further options of the machine. */
 export async function selftest(args: readonly string[]): Promise<number> {
-  const kernel = fileURLToPath(new URL('../guests/selftest.bin', import.meta.url));
+  const kernel = fileURLToPath(distUrl('guests/selftest.bin'));
   if (!existsSync(kernel)) throw new UserError('NotBuilt', `${kernel} is missing: run "npm run build"`);
   const options = ['-m', '64', '-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-no-reboot'];
   const device = ['-device', 'isa-debug-exit,iobase=0xf4,iosize=4', '-kernel', kernel];

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { MachineThreads } from '../../system/machine-client.ts';
 import type { KickWord, MachineMessage, MachineStart } from '../../system/protocol.ts';
 import { TickerChannel } from '../../system/ticker.ts';
+import { workerUrl } from './dist-files.ts';
 import type { MachineWorkerData } from './machine-worker.ts';
 import { clockEpoch } from './monotonic-clock.ts';
 import type { TickerData } from './ticker-worker.ts';
@@ -20,7 +21,7 @@ export class NodeMachineThreads implements MachineThreads {
   /** Starts the machine thread at once: its modules load while the caller reads files. */
   constructor(logFd: number) {
     const workerData: MachineWorkerData = { epoch: this.#epoch, logFd };
-    this.#machine = this.#spawn('./machine-worker.js', workerData);
+    this.#machine = this.#spawn('machine-worker', workerData);
     this.#machine.on('message', (message: MachineMessage) => this.onMessage?.(message));
   }
 
@@ -32,7 +33,7 @@ export class NodeMachineThreads implements MachineThreads {
     if (this.#terminated) return;
     this.#tickerWords = words;
     const workerData: TickerData = { words, kick, epoch: this.#epoch };
-    this.#ticker = this.#spawn('./ticker-worker.js', workerData);
+    this.#ticker = this.#spawn('ticker-worker', workerData);
     this.#ticker.unref();
   }
 
@@ -51,8 +52,8 @@ export class NodeMachineThreads implements MachineThreads {
     return new Promise((resolve) => setTimeout(resolve, ms));
   }
 
-  #spawn(file: string, workerData: unknown): Worker {
-    const worker = new Worker(new URL(file, import.meta.url), {
+  #spawn(name: string, workerData: unknown): Worker {
+    const worker = new Worker(workerUrl(name), {
       workerData,
       stdin: false,
       // Flags of the main program (--input-type, --inspect) are not for these threads.

@@ -3,6 +3,7 @@ import { readFileSync, writeSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { compileRuntime, runMachineThread } from '../../system/machine-thread.ts';
 import type { MachineMessage, MachineStart } from '../../system/protocol.ts';
+import { distUrl } from './dist-files.ts';
 import { monotonicClock } from './monotonic-clock.ts';
 
 export interface MachineWorkerData {
@@ -27,7 +28,7 @@ function writeAll(fd: number, text: string): void {
   }
 }
 
-const runtime = compileRuntime(readFileSync(new URL('../../runtime/x86.wasm', import.meta.url)));
+const runtime = compileRuntime(readFileSync(distUrl('runtime/x86.wasm')));
 const post = (message: MachineMessage): void => port.postMessage(message);
 
 port.once('message', (start: MachineStart) => {

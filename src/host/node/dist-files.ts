@@ -1,0 +1,33 @@
+/** Where the built files lie, and whether the bundle of `tools/bundle.mjs` stands for the modules it was made of. */
+import { readdirSync, statSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+const here = import.meta.url;
+const dist = here.slice(0, here.lastIndexOf('/dist/') + '/dist/'.length);
+
+/** A file below `dist`. */
+export function distUrl(path: string): URL {
+  return new URL(path, dist);
+}
+
+/**
+ * A bundle counts unless something was compiled after it was made: the compiler leaves a `.tsbuildinfo` per project. A
+ * published package has none.
+ */
+export function isBundleFresh(): boolean {
+  try {
+    const madeMs = statSync(distUrl('bundle/main.js')).mtimeMs;
+    const directory = fileURLToPath(dist);
+    return readdirSync(directory)
+      .filter((name) => name.endsWith('.tsbuildinfo'))
+      .every((name) => statSync(directory + name).mtimeMs <= madeMs);
+  } catch {
+    return false;
+  }
+}
+
+/** The entry module of a worker. */
+export function workerUrl(name: string): URL {
+  const bundled = here.includes('/dist/bundle/') || isBundleFresh();
+  return distUrl(bundled ? `bundle/${name}.js` : `host/node/${name}.js`);
+}
