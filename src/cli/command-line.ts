@@ -130,7 +130,6 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
   }),
   debugcon: value((c, text) => {
     c.debugCon = { ...parseCharSpec(text, '-debugcon'), option: `-debugcon ${text}` };
-    c.config.debugCon ??= { iobase: 0xe9, readback: 0xe9 };
   }),
   device: value((c, text) => {
     if (text === 'help' || text === '?') c.printed = help.devices();
@@ -203,6 +202,11 @@ function finish(c: Collected): RunPlan {
   }
   parseCpuChecked(c);
   addDefaultDevices(c);
+  if (c.debugCon !== undefined) {
+    const property = (name: string): number =>
+      Number(c.globals.get(`isa-debugcon.${name}`) ?? DEBUGCON_DEFAULT);
+    c.config.debugCon ??= { iobase: property('iobase'), readback: property('readback') };
+  }
   c.config.commandLine = c.append ?? '';
   return {
     config: c.config,
@@ -219,6 +223,9 @@ function finish(c: Collected): RunPlan {
     warnings: c.warnings,
   };
 }
+
+/** Port and read-back value of `-debugcon` unless -global says otherwise. */
+const DEBUGCON_DEFAULT = 0xe9;
 
 function parseCpuChecked(c: Collected): void {
   try {
