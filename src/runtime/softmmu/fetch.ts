@@ -43,7 +43,9 @@ export function debug_translate(linear: i64): f64 {
   return walk(linear, MMU_KERNEL, ACCESS_READ, false) ? <f64>walkPhys : -1;
 }
 
-/** Physical address of the code at an offset in CS when it is not RAM (after code_host_address returned -1). */
+/**
+ * Physical address of the code at an offset in CS when it is not RAM (after code_host_address returned -1).
+ */
 export function code_physical(rip: i64): f64 {
   const linear = (hflags() & HF_CS64) != 0 ? <u64>rip : (<u64>rip + load<u32>(CPU, CS_BASE32)) & 0xffff_ffff;
   return walk(linear, codeMmu() == MMU_USER ? MMU_USER : MMU_KERNEL, ACCESS_CODE, false) ? <f64>walkPhys : -1;

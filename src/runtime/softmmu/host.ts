@@ -1,4 +1,5 @@
-// What the runtime asks of the host side of the translator. Numbers only; see VcpuBus in src/accel/accelerator.ts.
+// What the runtime asks of the host side of the translator. Numbers only; see VcpuBus in
+// src/accel/accelerator.ts.
 
 /** Physical read outside RAM; size 1, 2 or 4. */
 @external('host', 'mmio_read') export declare function mmio_read(paddr: f64, size: i32): i32;

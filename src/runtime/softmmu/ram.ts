@@ -1,7 +1,8 @@
-// Guest-physical memory as the runtime sees it: RAM and ROM by the map the host side keeps, everything else is MMIO.
+// Guest-physical memory as the runtime sees it: RAM and ROM by the map the host side keeps, everything else
+// is MMIO.
 
 import {
-  CODE_MASK, PAGE_CODE, PAGE_DIRTY, PAGE_FLAGS, PAGE_LOG, RAM_MAP_COUNT, RAM_MAP_FLAGS, RAM_MAP_HOST, RAM_MAP_ROM,
+  CODE_MASK, PAGE_CODE, PAGE_DIRTY, PAGE_FLAGS, PAGE_LOG, RAM_MAP_COUNT, RAM_MAP_FLAGS, RAM_MAP_HOST,
   RAM_MAP_ROWS, RAM_MAP_SIZE, RAM_MAP_START,
 } from '../tcg/layout';
 import { code_written, mmio_read, mmio_write } from './host';

@@ -24,7 +24,9 @@ function nextPage(va: u64, info: i32): u64 {
 @inline function readAccess(info: i32): i32 { return (info & MEM_RMW) != 0 ? ACCESS_WRITE : ACCESS_READ; }
 
 // @ts-ignore: decorator
-@inline function physical(entry: i32, va: u64): u64 { return (<u64>load<u32>(entry, TLB_AUX) << 12) | (va & 0xfff); }
+@inline function physical(entry: i32, va: u64): u64 {
+  return (<u64>load<u32>(entry, TLB_AUX) << 12) | (va & 0xfff);
+}
 
 // @ts-ignore: decorator
 @inline function hostOf(entry: i32, va: u64): i32 { return load<i32>(entry, TLB_AUX) + (<i32>va & 0xfff); }
@@ -55,12 +57,15 @@ export function ld_slow(va: i64, sizeInfo: i32): i64 {
   const other = tlbEntry(second, mmu, readAccess(info), info);
   if (other == 0) return 0;
   let value: u64 = 0;
-  for (let i = size - 1; i >= inFirst; i--) value = (value << 8) | loadWithin(other, second + (i - inFirst), 1);
+  for (let i = size - 1 - inFirst; i >= 0; i--) value = (value << 8) | loadWithin(other, second + i, 1);
   for (let i = inFirst - 1; i >= 0; i--) value = (value << 8) | loadWithin(entry, va + i, 1);
   return value;
 }
 
-/** Lets blocks die that a store would change. False: the store must not happen, the instruction is retried alone. */
+/**
+ * Lets blocks die that a store would change. False: the store must not happen, the instruction is retried
+ * alone.
+ */
 function mayStore(entry: i32, va: u64, size: i32): bool {
   if ((load<u32>(entry, TLB_WRITE) & TLB_SLOW_NOTDIRTY) == 0) return true;
   const host = hostOf(entry, va);
@@ -156,8 +161,8 @@ export function st128_slow(va: i64, src: i32, info: i32): void {
 }
 
 /**
- * Memory address of `size` bytes at va for a read-modify-write done by the caller, or 0: FAULT is set, or the bytes are not plain
- * memory within one page (the caller goes byte-wise through ld_slow and st_slow).
+ * Memory address of `size` bytes at va for a read-modify-write done by the caller, or 0: FAULT is set, or the
+ * bytes are not plain memory within one page (the caller goes byte-wise through ld_slow and st_slow).
  */
 export function hostForWrite(va: u64, size: i32, info: i32): i32 {
   const entry = tlbEntry(va, info & MEM_MMU_MASK, ACCESS_WRITE, info);

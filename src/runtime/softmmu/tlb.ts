@@ -1,16 +1,18 @@
 // The soft TLB: filling, looking up, flushing. Entry layout in ../tcg/layout.ts.
 //
-// TLB_CODE always names the entry's page; in its low bits are marks of the runtime's own, and CODE_DENIED makes it miss for a fetch.
-// A look-up compares all bits from 11 up, so that -1 (invalid) and CODE_DENIED never match.
+// TLB_CODE always names the entry's page; in its low bits are marks of the runtime's own, and CODE_DENIED
+// makes it miss for a fetch. A look-up compares all bits from 11 up, so that -1 (invalid) and CODE_DENIED
+// never match.
 
 import {
-  FLUSH_LISTS, PAGE_CODE, PAGE_FLAGS, PAGE_LOG, RAM_MAP_ROM, TLB_ADDEND, TLB_AUX, TLB_BASE, TLB_CODE, TLB_ENTRIES,
-  TLB_ENTRY_SHIFT, TLB_READ, TLB_SLOW_MMIO, TLB_SLOW_NOTDIRTY, TLB_SLOW_ROM, TLB_SLOW_WATCH, TLB_TABLES, TLB_TABLE_SIZE, TLB_WRITE,
+  FLUSH_LISTS, PAGE_CODE, PAGE_FLAGS, PAGE_LOG, RAM_MAP_ROM, TLB_ADDEND, TLB_AUX, TLB_BASE, TLB_CODE,
+  TLB_ENTRIES, TLB_ENTRY_SHIFT, TLB_READ, TLB_SLOW_MMIO, TLB_SLOW_NOTDIRTY, TLB_SLOW_ROM, TLB_SLOW_WATCH,
+  TLB_TABLES, TLB_TABLE_SIZE, TLB_WRITE,
 } from '../tcg/layout';
 import { CPU, hflags, set } from '../x86/state';
 import {
-  ACCESS_CODE, PROT_CODE, PROT_GLOBAL, PROT_READ, PROT_WRITE, isCanonical, walk, walkError,
-  walkPhys, walkProt, walkShift,
+  ACCESS_CODE, PROT_CODE, PROT_GLOBAL, PROT_READ, PROT_WRITE, isCanonical, walk, walkError, walkPhys,
+  walkProt, walkShift,
 } from '../x86/page-walk';
 import { raise, raiseGp, raiseSs } from '../x86/raise';
 import { CR2, DR7, EXC_HAS_ERROR, HF_LMA } from '../x86/layout';
@@ -26,8 +28,9 @@ const CODE_DENIED: u64 = 0x800;
 const INVALID: u64 = 0xffff_ffff_ffff_ffff;
 const PAGE: u64 = 0xffff_ffff_ffff_f000;
 
-// Per MMU index, in FLUSH_LISTS: one byte of LISTED_* bits per entry, a list (u16) of entries filled with non-global pages and one of
-// entries filled with global pages. An entry is at most once on each list, so the lists cannot overflow.
+// Per MMU index, in FLUSH_LISTS: one byte of LISTED_* bits per entry, a list (u16) of entries filled with
+// non-global pages and one of entries filled with global pages. An entry is at most once on each list, so the
+// lists cannot overflow.
 const LISTED_LOCAL: u8 = 1;
 const LISTED_GLOBAL: u8 = 2;
 const MARKS: i32 = FLUSH_LISTS;
@@ -228,7 +231,10 @@ export function tlbInit(): void {
   jcFlushAll();
 }
 
-/** Stores to the page at this memory address take the slow path from now on (PAGE_CODE or PAGE_LOG was just set for it). */
+/**
+ * Stores to the page at this memory address take the slow path from now on (PAGE_CODE or PAGE_LOG was just
+ * set for it).
+ */
 export function tlb_protect(hostPage: i32): void {
   for (let mmu = 0; mmu < TLB_TABLES; mmu++) {
     protectList(hostPage, mmu, false);
@@ -243,7 +249,8 @@ function protectList(hostPage: i32, mmu: i32, global: bool): void {
     const entry = table + (<i32>load<u16>(items + (i << 1)) << TLB_ENTRY_SHIFT);
     if (load<i32>(entry, TLB_AUX) != hostPage) continue;
     const tag = load<u64>(entry, TLB_WRITE);
-    if ((tag & (CODE_DENIED | TLB_SLOW_MMIO | TLB_SLOW_ROM)) == 0) store<u64>(entry, tag | TLB_SLOW_NOTDIRTY, TLB_WRITE);
+    if ((tag & (CODE_DENIED | TLB_SLOW_MMIO | TLB_SLOW_ROM)) != 0) continue;
+    store<u64>(entry, tag | TLB_SLOW_NOTDIRTY, TLB_WRITE);
   }
 }
 

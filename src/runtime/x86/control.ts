@@ -1,14 +1,15 @@
 // Control registers, EFER and the TLB instructions (SDM Vol. 3A 2.5, 4.10; Vol. 2B MOV CRn).
 
 import {
-  AT_L, CR0_CD, CR0_ET, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_FSGSBASE, CR4_LA57, CR4_OSXSAVE, CR4_PAE, CR4_PCIDE, CR4_PGE,
-  CR4_PSE, CR4_SMAP, CR4_SMEP, CR4_UMIP, EFER_FFXSR, EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE,
+  AT_L, CR0_CD, CR0_ET, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_FSGSBASE, CR4_LA57, CR4_OSXSAVE, CR4_PAE,
+  CR4_PCIDE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, CR4_UMIP, EFER_FFXSR, EFER_LMA, EFER_LME, EFER_NXE,
+  EFER_SCE,
 } from './bits';
 import { updateHflags } from './hflags';
 import {
-  CR0, CR2, CR3, CR4, CS, EFER, FEATURES, HF_CS64, PHYS_ADDR_BITS, X86_FEATURE_FFXSR, X86_FEATURE_FSGSBASE, X86_FEATURE_INVPCID,
-  X86_FEATURE_LA57, X86_FEATURE_LM, X86_FEATURE_NX, X86_FEATURE_PCID, X86_FEATURE_SMAP, X86_FEATURE_SMEP, X86_FEATURE_SYSCALL,
-  X86_FEATURE_UMIP, X86_FEATURE_XSAVE, XCR0,
+  CR0, CR2, CR3, CR4, CS, EFER, FEATURES, HF_CS64, PHYS_ADDR_BITS, X86_FEATURE_FFXSR, X86_FEATURE_FSGSBASE,
+  X86_FEATURE_INVPCID, X86_FEATURE_LA57, X86_FEATURE_LM, X86_FEATURE_NX, X86_FEATURE_PCID, X86_FEATURE_SMAP,
+  X86_FEATURE_SMEP, X86_FEATURE_SYSCALL, X86_FEATURE_UMIP, X86_FEATURE_XSAVE, XCR0,
 } from './layout';
 import { isCanonical, loadPdptes } from './page-walk';
 import { raiseGp, raiseUd } from './raise';
@@ -54,8 +55,8 @@ export function write_cr(n: i64, value: i64): void {
 
 function writeCr0(value: u64): void {
   const old = cr0();
-  const bad = value >> 32 != 0 || (value & (CR0_PG | CR0_PE)) == CR0_PG || (value & (CR0_NW | CR0_CD)) == CR0_NW;
-  if (bad) {
+  const pagingUnprotected = (value & (CR0_PG | CR0_PE)) == CR0_PG;
+  if (value >> 32 != 0 || pagingUnprotected || (value & (CR0_NW | CR0_CD)) == CR0_NW) {
     raiseGp(0);
     return;
   }
@@ -134,7 +135,8 @@ function writeCr4(value: u64): void {
     return;
   }
   set(CR4, value);
-  if ((changed & (CR4_PGE | CR4_PSE | CR4_PAE | CR4_SMEP | CR4_SMAP | CR4_PCIDE | CR4_LA57)) != 0) tlb_flush();
+  const mapping = CR4_PGE | CR4_PSE | CR4_PAE | CR4_SMEP | CR4_SMAP | CR4_PCIDE | CR4_LA57;
+  if ((changed & mapping) != 0) tlb_flush();
   updateHflags();
 }
 
@@ -175,8 +177,8 @@ export function invpcid(type: i64, low: i64, high: i64): void {
     return;
   }
   const pcid = (cr4() & CR4_PCIDE) != 0;
-  const bad = <u64>type > 3 || <u64>low > 0xfff || (type <= 1 && !pcid && low != 0) || (type == 0 && !isCanonical(high));
-  if (bad) raiseGp(0);
+  const badPcid = <u64>low > 0xfff || (type <= 1 && !pcid && low != 0);
+  if (<u64>type > 3 || badPcid || (type == 0 && !isCanonical(high))) raiseGp(0);
   else if (type == 0) tlb_flush_page(high);
   else if (type == 2) tlb_flush();
   else tlb_flush_nonglobal();

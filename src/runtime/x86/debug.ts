@@ -3,8 +3,8 @@
 import { CR4_DE, V_DB } from './bits';
 import { updateHflags, pollInterrupts } from './hflags';
 import {
-  CS_BASE32, DR0, DR6, DR7, DR_PENDING, EFLAGS, EXC_RF, HFLAGS, HF_CS64, HF_ONE_INSN, HF_RF, HF_SHADOW, HF_TF, RESTORE, RIP,
-  SHADOW,
+  CS_BASE32, DR0, DR6, DR7, DR_PENDING, EFLAGS, EXC_RF, HFLAGS, HF_CS64, HF_ONE_INSN, HF_RF, HF_SHADOW, HF_TF,
+  RESTORE, RIP, SHADOW,
 } from './layout';
 import { raise, raiseGp, raiseUd } from './raise';
 import { CPU, cr4, get, get32, hflags, set } from './state';
@@ -36,7 +36,8 @@ const ON_IO: i32 = 2;
 export function pageWatched(page: u64): bool {
   const dr7 = get32(DR7);
   for (let n = 0; n < 4; n++) {
-    if (enabled(dr7, n) && (condition(dr7, n) & 1) != 0 && (get(DR0 + (n << 3)) & ~0xfff) == page) return true;
+    const onData = enabled(dr7, n) && (condition(dr7, n) & 1) != 0;
+    if (onData && (get(DR0 + (n << 3)) & ~0xfff) == page) return true;
   }
   return false;
 }
@@ -71,7 +72,8 @@ export function check_code_breakpoint(): void {
   const dr7 = get32(DR7);
   let met: u64 = 0;
   for (let n = 0; n < 4; n++) {
-    if (enabled(dr7, n) && condition(dr7, n) == ON_EXECUTE && get(DR0 + (n << 3)) == linear) met |= <u64>1 << n;
+    if (!enabled(dr7, n) || condition(dr7, n) != ON_EXECUTE) continue;
+    if (get(DR0 + (n << 3)) == linear) met |= <u64>1 << n;
   }
   if (met == 0) return;
   set(DR6, (get(DR6) & ~<u64>0xf) | met);
@@ -111,7 +113,10 @@ export function end_of_insn(next: i64, translated: i64): void {
   raise(V_DB, 0, 0);
 }
 
-/** #DB for an access to a debug register under DR7.GD, #UD for DR4/5 under CR4.DE; the register's number, -1 after a fault. */
+/**
+ * #DB for an access to a debug register under DR7.GD, #UD for DR4/5 under CR4.DE; the register's number, -1
+ * after a fault.
+ */
 function checkAccess(n: i32): i32 {
   if ((n & 6) == 4) {
     if ((cr4() & CR4_DE) != 0) {

@@ -1,6 +1,7 @@
-// Segment descriptors in memory (SDM Vol. 3A 3.4.5, 3.5). One descriptor at a time: the last one read is in descLo and descHi.
+// Segment descriptors in memory (SDM Vol. 3A 3.4.5, 3.5). One descriptor at a time: the last one read is in
+// descLo and descHi.
 
-import { AT_ACCESSED, AT_CODE, AT_CONFORMING, AT_S, AT_UNUSABLE, AT_WRITABLE, V_GP } from './bits';
+import { AT_ACCESSED, AT_CODE, AT_CONFORMING, AT_S, AT_UNUSABLE, AT_WRITABLE } from './bits';
 import { GDT_BASE, GDT_LIMIT, HF_LMA, LDTR } from './layout';
 import { ld64, st8, systemInfo } from './memory';
 import { raiseSel } from './raise';
@@ -32,7 +33,10 @@ function locate(selector: i32, size: i32): bool {
   return true;
 }
 
-/** Reads a descriptor. Outside the table: raises `vector` with the selector (none if negative) and returns false. */
+/**
+ * Reads a descriptor. Outside the table: raises `vector` with the selector (none if negative) and returns
+ * false.
+ */
 export function readDescriptor(selector: i32, vector: i32): bool {
   if (!locate(selector, 8)) {
     if (vector >= 0) raiseSel(vector, selector);

@@ -7,7 +7,8 @@ import { rflags } from './flags';
 import { pollInterrupts, updateHflags } from './hflags';
 import { writeFlags } from './iret';
 import {
-  EFLAGS, EXIT_REASON, FAULT, FEATURES, HALTED, HFLAGS, HF_ONE_INSN, HF_RF, HF_SHADOW, HF_VM, RIP, SHADOW, X86_FEATURE_SMAP,
+  EFLAGS, EXIT_REASON, FAULT, FEATURES, HALTED, HFLAGS, HF_ONE_INSN, HF_RF, HF_SHADOW, HF_VM, RIP, SHADOW,
+  X86_FEATURE_SMAP,
 } from './layout';
 import { EXIT_HALT, FAULT_HOST } from '../tcg/layout';
 import { raiseGp, raiseUd } from './raise';

@@ -1,22 +1,21 @@
 // Far jumps, calls and returns (SDM Vol. 2A CALL, JMP, RET; Vol. 3A 5.8).
 
-import { AT_DB, AT_L, CR0_PE, FL_VM, V_GP, V_NP, V_TS } from './bits';
+import { AT_DB, AT_L, V_GP } from './bits';
 import {
-  descAttr, descBase, descDpl, descHi, descLimit, descLo, descPresent, descUpper, isCode, isConformingCode, isWritableData, markAccessed,
-  readDescriptor, readSystemDescriptor, setDescriptor, setSegFromDescriptor, setSegNull,
+  descAttr, descBase, descDpl, descHi, descLimit, descLo, descPresent, descUpper, isCode, isConformingCode,
+  isWritableData, markAccessed, readDescriptor, readSystemDescriptor, setDescriptor, setSegFromDescriptor,
+  setSegNull,
 } from './descriptor';
 import { rflags } from './flags';
 import { updateHflags } from './hflags';
 import { readNewStack } from './interrupts';
-import { CS, DS, ES, FS, GS, HF_CS32, HF_CS64, HF_LMA, HF_PE, HF_VM, RIP, RSP, SEG_BASE, SEG_SELECTOR, SS } from './layout';
+import { CS, DS, ES, FS, GS, HF_CS32, HF_CS64, HF_LMA, HF_PE, HF_VM, RIP, RSP, SS } from './layout';
 import { ld16, ld32, stackInfo, stackInfoAt } from './memory';
 import { isCanonical } from './page-walk';
 import { raiseGp, raiseNp, raiseSs } from './raise';
 import { dropPrivilegedSegment, setSegReal } from './segments';
-import {
-  commitSp, peek, pop, push, release, sp, spMask, useCurrentStack, useFlatStack, useSegment,
-} from './stack';
-import { cpl, faulted, get, hflags, segAt, segAttr, segBase, segLimit, segSelector, set } from './state';
+import { commitSp, pop, push, release, useCurrentStack, useFlatStack, useSegment } from './stack';
+import { cpl, faulted, get, hflags, segAttr, segBase, segLimit, segSelector, set } from './state';
 import { SWITCH_CALL, SWITCH_JMP, switchTask } from './tasks';
 import { innerSp, innerSs, readRsp } from './tss';
 
@@ -41,9 +40,12 @@ function enterCode(selector: i32, level: i32, offset: u64): void {
   set(RIP, offset);
 }
 
-/** The offset fits the code segment last read: canonical in 64-bit code, else within the limit. Raises #GP(0). */
+/**
+ * The offset fits the code segment last read: canonical in 64-bit code, else within the limit. Raises #GP(0).
+ */
 function offsetOk(offset: u64): bool {
-  const ok = (hflags() & HF_LMA) != 0 && (descAttr() & AT_L) != 0 ? isCanonical(offset) : offset <= <u64>descLimit();
+  const long = (hflags() & HF_LMA) != 0 && (descAttr() & AT_L) != 0;
+  const ok = long ? isCanonical(offset) : offset <= <u64>descLimit();
   if (!ok) raiseGp(0);
   return ok;
 }
@@ -58,7 +60,10 @@ function enterReal(selector: i32, offset: u64): void {
   set(RIP, offset);
 }
 
-/** Checks a code segment as target of a direct far transfer: DPL, RPL, presence, L and D. False with a fault raised. */
+/**
+ * Checks a code segment as target of a direct far transfer: DPL, RPL, presence, L and D. False with a fault
+ * raised.
+ */
 function checkDirectTarget(selector: i32): bool {
   const attr = descAttr();
   const dpl = descDpl();

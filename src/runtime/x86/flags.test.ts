@@ -1,8 +1,28 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import {
-  CC_ADC8, CC_ADD8, CC_BITSCAN8, CC_CO, CC_CO_CARRY, CC_CO_FLAGS, CC_CO_ROL8, CC_CO_ROR8, CC_DEC8, CC_DST, CC_EFLAGS, CC_INC8,
-  CC_LOGIC8, CC_MUL8, CC_OP, CC_POPCNT, CC_SBB8, CC_SHL8, CC_SHR8, CC_SRC, CC_SRC2, CC_SUB8,
+  CC_ADC8,
+  CC_ADD8,
+  CC_BITSCAN8,
+  CC_CO,
+  CC_CO_CARRY,
+  CC_CO_FLAGS,
+  CC_CO_ROL8,
+  CC_CO_ROR8,
+  CC_DEC8,
+  CC_DST,
+  CC_EFLAGS,
+  CC_INC8,
+  CC_LOGIC8,
+  CC_MUL8,
+  CC_OP,
+  CC_POPCNT,
+  CC_SBB8,
+  CC_SHL8,
+  CC_SHR8,
+  CC_SRC,
+  CC_SRC2,
+  CC_SUB8,
 } from './layout.ts';
 import { Testbed } from './testbed.cases.ts';
 
@@ -15,11 +35,20 @@ const GARBAGE = 0x5a5a_5a5a_0000_0000n;
 interface Operation {
   readonly base: number;
   /** Result and CF, AF, OF by the definition, bit by bit. */
-  run(a: bigint, b: bigint, c: bigint, bits: number): { readonly result: bigint; readonly flags: number; readonly src: bigint };
+  run(
+    a: bigint,
+    b: bigint,
+    c: bigint,
+    bits: number,
+  ): { readonly result: bigint; readonly flags: number; readonly src: bigint };
 }
 
-function signed(v: bigint, bits: number): bigint { return BigInt.asIntN(bits, v); }
-function inRange(v: bigint, bits: number): boolean { return signed(v, bits) === v; }
+function signed(v: bigint, bits: number): bigint {
+  return BigInt.asIntN(bits, v);
+}
+function inRange(v: bigint, bits: number): boolean {
+  return signed(v, bits) === v;
+}
 
 function sum(a: bigint, b: bigint, c: bigint, bits: number): { result: bigint; flags: number } {
   const result = BigInt.asUintN(bits, a + b + c);
@@ -80,13 +109,18 @@ function check(op: Operation, log: number, a: bigint, b: bigint, c: bigint): voi
   set(op.base + log, result | above, src | above, c);
   const expected = flags | resultFlags(result, bits);
   const found = Number(bed.call('cc_all'));
-  if (found !== expected) assert.fail(`kind ${op.base + log}: ${a}, ${b}, ${c}: ${found.toString(16)}, not ${expected.toString(16)}`);
-  if (Number(bed.call('cc_carry')) !== (expected & 1)) assert.fail(`cc_carry of kind ${op.base + log}: ${a}, ${b}, ${c}`);
+  if (found !== expected)
+    assert.fail(
+      `kind ${op.base + log}: ${a}, ${b}, ${c}: ${found.toString(16)}, not ${expected.toString(16)}`,
+    );
+  if (Number(bed.call('cc_carry')) !== (expected & 1))
+    assert.fail(`cc_carry of kind ${op.base + log}: ${a}, ${b}, ${c}`);
 }
 
 it('matches the definition for all 8-bit operands', () => {
   for (const op of operations) {
-    for (let a = 0n; a < 256n; a++) for (let b = 0n; b < 256n; b += 3n) for (const c of [0n, 1n]) check(op, 0, a, b, c);
+    for (let a = 0n; a < 256n; a++)
+      for (let b = 0n; b < 256n; b += 3n) for (const c of [0n, 1n]) check(op, 0, a, b, c);
   }
 });
 
@@ -94,7 +128,8 @@ it('matches the definition at the edges of wider operands', () => {
   for (const log of [1, 2, 3]) {
     const top = 1n << BigInt((8 << log) - 1);
     const edges = [0n, 1n, 15n, 16n, 0xffn, top - 1n, top, top + 1n, 2n * top - 2n, 2n * top - 1n];
-    for (const op of operations) for (const a of edges) for (const b of edges) for (const c of [0n, 1n]) check(op, log, a, b, c);
+    for (const op of operations)
+      for (const a of edges) for (const b of edges) for (const c of [0n, 1n]) check(op, log, a, b, c);
   }
 });
 
@@ -135,9 +170,16 @@ it('lets rotates replace carry and overflow', () => {
 
 it('evaluates every condition', () => {
   for (let flags = 0; flags < 32; flags++) {
-    const f = { o: flags & 1, c: (flags >> 1) & 1, z: (flags >> 2) & 1, s: (flags >> 3) & 1, p: (flags >> 4) & 1 };
+    const f = {
+      o: flags & 1,
+      c: (flags >> 1) & 1,
+      z: (flags >> 2) & 1,
+      s: (flags >> 3) & 1,
+      p: (flags >> 4) & 1,
+    };
     set(CC_EFLAGS, 0n, BigInt((f.o << 11) | f.c | (f.z << 6) | (f.s << 7) | (f.p << 2)));
     const truth = [f.o, f.c, f.z, f.c | f.z, f.s, f.p, f.s ^ f.o, f.z | (f.s ^ f.o)];
-    for (let cc = 0; cc < 16; cc++) assert.equal(Number(bed.call('cc_cond', BigInt(cc))), truth[cc >> 1]! ^ (cc & 1));
+    for (let cc = 0; cc < 16; cc++)
+      assert.equal(Number(bed.call('cc_cond', BigInt(cc))), truth[cc >> 1]! ^ (cc & 1));
   }
 });

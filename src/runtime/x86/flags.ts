@@ -2,8 +2,9 @@
 
 import { FL_ARITH, FL_DEFINED, FL_DF, FL_RF } from './bits';
 import {
-  CC_ADC8, CC_ADD8, CC_BASE_MASK, CC_BITSCAN8, CC_CO, CC_CO_CARRY, CC_CO_FLAGS, CC_CO_MASK, CC_CO_ROL8, CC_CO_ROR8, CC_DEC8, CC_DST, CC_EFLAGS, CC_INC8, CC_LOGIC8, CC_MUL8, CC_OP, CC_POPCNT, CC_SBB8,
-  CC_SHL8, CC_SHR8, CC_SRC, CC_SRC2, CC_SUB8, DF_STEP, DR7, EFLAGS,
+  CC_ADC8, CC_ADD8, CC_BASE_MASK, CC_BITSCAN8, CC_CO, CC_CO_CARRY, CC_CO_FLAGS, CC_CO_MASK, CC_CO_ROL8,
+  CC_CO_ROR8, CC_DEC8, CC_DST, CC_EFLAGS, CC_INC8, CC_LOGIC8, CC_MUL8, CC_OP, CC_POPCNT, CC_SBB8, CC_SHL8,
+  CC_SHR8, CC_SRC, CC_SRC2, CC_SUB8, DF_STEP, DR7, EFLAGS,
 } from './layout';
 import { CPU } from './state';
 
@@ -114,8 +115,9 @@ export function rflags(): u64 {
 }
 
 /**
- * Replaces the non-arithmetic flags and DF's mirror. The caller updates HFLAGS. RF only matters to instruction breakpoints: without
- * any it is not kept, as it would have to be cleared after the next instruction.
+ * Replaces the non-arithmetic flags and DF's mirror. The caller updates HFLAGS. RF only matters to
+ * instruction breakpoints: without any it is not kept, as it would have to be cleared after the next
+ * instruction.
  */
 export function setSystemFlags(flags: u64): void {
   if ((load<i32>(CPU, DR7) & 0xff) == 0) flags &= ~FL_RF;

@@ -21,33 +21,45 @@ function* values(count: number): Generator<bigint> {
 
 describe('division', () => {
   it('divides 128 bits by 64', () => {
-    for (const lo of values(24)) for (const hi of values(24)) for (const d of values(24)) {
-      const n = (hi << 64n) | lo;
-      const q = bed.call('div64', BigInt.asIntN(64, lo), BigInt.asIntN(64, hi), BigInt.asIntN(64, d));
-      const fault = bed.fault();
-      if (d === 0n || n / d > U64) assert.equal(fault, '0:0');
-      else if (q !== n / d || bed.get(SCRATCH) !== n % d || fault !== '') assert.fail(`${n} / ${d}`);
-    }
+    for (const lo of values(24))
+      for (const hi of values(24))
+        for (const d of values(24)) {
+          const n = (hi << 64n) | lo;
+          const q = bed.call('div64', BigInt.asIntN(64, lo), BigInt.asIntN(64, hi), BigInt.asIntN(64, d));
+          const fault = bed.fault();
+          if (d === 0n || n / d > U64) assert.equal(fault, '0:0');
+          else if (q !== n / d || bed.get(SCRATCH) !== n % d || fault !== '') assert.fail(`${n} / ${d}`);
+        }
   });
 
   it('divides signed 128 bits by 64', () => {
-    for (const lo of values(20)) for (const hi of values(20)) for (const divisor of values(20)) {
-      const n = (BigInt.asIntN(64, hi) << 64n) | lo;
-      const d = BigInt.asIntN(64, divisor);
-      const q = BigInt.asIntN(64, bed.call('idiv64', BigInt.asIntN(64, lo), BigInt.asIntN(64, hi), d));
-      const fault = bed.fault();
-      if (d === 0n || BigInt.asIntN(64, n / d) !== n / d) assert.equal(fault, '0:0');
-      else if (q !== n / d || BigInt.asIntN(64, bed.get(SCRATCH)) !== n % d || fault !== '') assert.fail(`${n} / ${d}`);
-    }
+    for (const lo of values(20))
+      for (const hi of values(20))
+        for (const divisor of values(20)) {
+          const n = (BigInt.asIntN(64, hi) << 64n) | lo;
+          const d = BigInt.asIntN(64, divisor);
+          const q = BigInt.asIntN(64, bed.call('idiv64', BigInt.asIntN(64, lo), BigInt.asIntN(64, hi), d));
+          const fault = bed.fault();
+          if (d === 0n || BigInt.asIntN(64, n / d) !== n / d) assert.equal(fault, '0:0');
+          else if (q !== n / d || BigInt.asIntN(64, bed.get(SCRATCH)) !== n % d || fault !== '')
+            assert.fail(`${n} / ${d}`);
+        }
   });
 
   it('divides narrow operands', () => {
     const cases: [string, bigint, bigint, bigint | undefined][] = [
-      ['div8', 0x0105n, 0x10n, 0x0510n], ['div8', 0x1000n, 0x10n, undefined], ['div8', 1n, 0n, undefined],
-      ['div16', 0x1_0003n, 0x10n, 0x0003_1000n], ['div32', 0x1_0000_0003n, 0x10n, 0x0000_0003_1000_0000n],
-      ['idiv8', 0xfff9n, 2n, 0xfffdn], ['idiv8', 0xff80n, 0xffn, undefined], ['idiv8', 0xff80n, 1n, 0x0080n],
-      ['idiv16', 0xffff_fff9n, 2n, 0xffff_fffdn], ['idiv32', 0xffff_ffff_ffff_fff9n, 2n, 0xffff_ffff_ffff_fffdn],
-      ['idiv32', 0x8000_0000_0000_0000n, 0xffff_ffffn, undefined], ['idiv16', 0x8000_0000n, 0xffffn, undefined],
+      ['div8', 0x0105n, 0x10n, 0x0510n],
+      ['div8', 0x1000n, 0x10n, undefined],
+      ['div8', 1n, 0n, undefined],
+      ['div16', 0x1_0003n, 0x10n, 0x0003_1000n],
+      ['div32', 0x1_0000_0003n, 0x10n, 0x0000_0003_1000_0000n],
+      ['idiv8', 0xfff9n, 2n, 0xfffdn],
+      ['idiv8', 0xff80n, 0xffn, undefined],
+      ['idiv8', 0xff80n, 1n, 0x0080n],
+      ['idiv16', 0xffff_fff9n, 2n, 0xffff_fffdn],
+      ['idiv32', 0xffff_ffff_ffff_fff9n, 2n, 0xffff_ffff_ffff_fffdn],
+      ['idiv32', 0x8000_0000_0000_0000n, 0xffff_ffffn, undefined],
+      ['idiv16', 0x8000_0000n, 0xffffn, undefined],
     ];
     for (const [name, n, d, expected] of cases) {
       const result = bed.call(name, BigInt.asIntN(64, n), d);
@@ -69,19 +81,21 @@ function rotateOnce(left: boolean, value: bigint, carry: bigint, bits: number): 
 it('rotates through carry by every count', () => {
   for (const size of [1, 2, 4, 8]) {
     const bits = size * 8;
-    for (const raw of values(3)) for (const carry of [0n, 1n]) for (let count = 0; count < 64; count++) {
-      const masked = count & (size === 8 ? 63 : 31);
-      for (const left of [true, false]) {
-        let value = BigInt.asUintN(bits, raw);
-        let c = carry;
-        for (let i = 0; i < masked; i++) [value, c] = rotateOnce(left, value, c, bits);
-        const flags = ((carry | 0x44n) << 8n) | BigInt(size);
-        const result = bed.call(left ? 'rcl' : 'rcr', BigInt.asIntN(64, raw), BigInt(count), flags);
-        assert.equal(result, value);
-        assert.equal(bed.get(SCRATCH) & 1n, c);
-        assert.equal(bed.get(SCRATCH) & 0x44n, 0x44n);
-      }
-    }
+    for (const raw of values(3))
+      for (const carry of [0n, 1n])
+        for (let count = 0; count < 64; count++) {
+          const masked = count & (size === 8 ? 63 : 31);
+          for (const left of [true, false]) {
+            let value = BigInt.asUintN(bits, raw);
+            let c = carry;
+            for (let i = 0; i < masked; i++) [value, c] = rotateOnce(left, value, c, bits);
+            const flags = ((carry | 0x44n) << 8n) | BigInt(size);
+            const result = bed.call(left ? 'rcl' : 'rcr', BigInt.asIntN(64, raw), BigInt(count), flags);
+            assert.equal(result, value);
+            assert.equal(bed.get(SCRATCH) & 1n, c);
+            assert.equal(bed.get(SCRATCH) & 0x44n, 0x44n);
+          }
+        }
   }
 });
 
@@ -94,17 +108,22 @@ describe('decimal adjust', () => {
     return `${bed.get(RAX).toString(16)} ${(bed.get(CC_SRC) & 0x11n).toString(16)}`;
   };
   it('adds and subtracts packed digits', () => {
-    for (let a = 0; a < 100; a++) for (let b = 0; b < 100; b++) {
-      const bcd = (n: number): number => ((Math.floor(n / 10) % 10) << 4) | (n % 10);
-      const x = bcd(a);
-      const y = bcd(b);
-      const added = run('daa', (x + y) & 0xff, (x + y > 0xff ? 1 : 0) | ((x & 15) + (y & 15) > 15 ? 0x10 : 0));
-      assert.equal(parseInt(added, 16), bcd(a + b));
-      assert.equal(Number(bed.get(CC_SRC)) & 1, a + b > 99 ? 1 : 0);
-      const subtracted = run('das', (x - y) & 0xff, (x < y ? 1 : 0) | ((x & 15) < (y & 15) ? 0x10 : 0));
-      assert.equal(parseInt(subtracted, 16), bcd((a - b + 100) % 100));
-      assert.equal(Number(bed.get(CC_SRC)) & 1, a < b ? 1 : 0);
-    }
+    for (let a = 0; a < 100; a++)
+      for (let b = 0; b < 100; b++) {
+        const bcd = (n: number): number => ((Math.floor(n / 10) % 10) << 4) | (n % 10);
+        const x = bcd(a);
+        const y = bcd(b);
+        const added = run(
+          'daa',
+          (x + y) & 0xff,
+          (x + y > 0xff ? 1 : 0) | ((x & 15) + (y & 15) > 15 ? 0x10 : 0),
+        );
+        assert.equal(parseInt(added, 16), bcd(a + b));
+        assert.equal(Number(bed.get(CC_SRC)) & 1, a + b > 99 ? 1 : 0);
+        const subtracted = run('das', (x - y) & 0xff, (x < y ? 1 : 0) | ((x & 15) < (y & 15) ? 0x10 : 0));
+        assert.equal(parseInt(subtracted, 16), bcd((a - b + 100) % 100));
+        assert.equal(Number(bed.get(CC_SRC)) & 1, a < b ? 1 : 0);
+      }
   });
   it('adjusts unpacked digits', () => {
     assert.equal(run('aaa', 0x000b, 0), '101 11');

@@ -1,8 +1,9 @@
-// Helpers of integer instructions: division, rotates through carry, decimal adjust, BOUND, CMPXCHG16B, ENTER (SDM Vol. 2).
+// Helpers of integer instructions: division, rotates through carry, decimal adjust, BOUND, CMPXCHG16B, ENTER
+// (SDM Vol. 2).
 
 import { V_BR, V_DE } from './bits';
 import { ccAll, setArith } from './flags';
-import { RAX, RBP, RBX, RCX, RDX, RSP, SCRATCH, SS } from './layout';
+import { RAX, RBP, RBX, RCX, RDX, SCRATCH, SS } from './layout';
 import { ld16, ld32, ld64, st64, stackInfo, dataInfo } from './memory';
 import { raise, raiseGp, raiseSs } from './raise';
 import { commitSp, push, release, sp, spMask, useCurrentStack, withinLimit } from './stack';
@@ -58,7 +59,10 @@ export function idiv32(dividend: i64, divisor: i64): i64 {
   return (dividend % d) << 32 | (q & 0xffff_ffff);
 }
 
-/** 128 by 64 bits, high < divisor. The quotient; the remainder is left in `remainder`. Knuth, TAOCP 4.3.1, with 32-bit digits. */
+/**
+ * 128 by 64 bits, high < divisor. The quotient; the remainder is left in `remainder`. Knuth, TAOCP 4.3.1,
+ * with 32-bit digits.
+ */
 let remainder: u64 = 0;
 function divide128(low: u64, high: u64, divisor: u64): u64 {
   if (high == 0) {
@@ -135,7 +139,8 @@ export function rcl(value: i64, count: i64, flagsAndSize: i64): i64 {
   const n = rotateCount(count, bits);
   const v = <u64>value & mask;
   if (n == 0) {
-    // A multiple of the width rotates nothing but still defines OF for a non-zero count; the flags stay as for count 0.
+    // A multiple of the width rotates nothing but still defines OF for a non-zero count; the flags stay as
+    // for count 0.
     set(SCRATCH, flags);
     return v;
   }

@@ -1,8 +1,32 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
 import {
-  CC_OP, CC_SRC, CR2, CS, DR6, EFLAGS, EXIT_REASON, EXIT_REQUEST, FAULT, HALTED, HFLAGS, HF_CS64, HF_LMA, HF_VM, INTERRUPT_PENDING,
-  KEY, LDTR, RESTORE, RIP, RSP, SEG, SEG_ATTR, SEG_STRIDE, SHADOW, SS, TR,
+  CC_OP,
+  CC_SRC,
+  CR2,
+  CS,
+  DR6,
+  EFLAGS,
+  EXIT_REASON,
+  EXIT_REQUEST,
+  FAULT,
+  HALTED,
+  HFLAGS,
+  HF_CS64,
+  HF_LMA,
+  HF_VM,
+  INTERRUPT_PENDING,
+  KEY,
+  LDTR,
+  RESTORE,
+  RIP,
+  RSP,
+  SEG,
+  SEG_ATTR,
+  SEG_STRIDE,
+  SHADOW,
+  SS,
+  TR,
 } from './layout.ts';
 import { descriptor, gate, Testbed } from './testbed.cases.ts';
 
@@ -22,8 +46,15 @@ const DATA = 0xc093;
 function longSystem(cpl: number, type = 0x8e): void {
   bed.w64(0x1000, 0x2007n);
   bed.w64(0x2000, 0x87n);
-  const gdt = [0n, 0n, descriptor(0, 0xffff_ffff, CODE64), descriptor(0, 0xffff_ffff, DATA), 0n,
-    descriptor(0, 0xffff_ffff, DATA | 0x60), descriptor(0, 0xffff_ffff, CODE64 | 0x60)];
+  const gdt = [
+    0n,
+    0n,
+    descriptor(0, 0xffff_ffff, CODE64),
+    descriptor(0, 0xffff_ffff, DATA),
+    0n,
+    descriptor(0, 0xffff_ffff, DATA | 0x60),
+    descriptor(0, 0xffff_ffff, CODE64 | 0x60),
+  ];
   gdt.forEach((d, i) => bed.w64(GDT + i * 8, d));
   for (let v = 0; v < 256; v++) {
     bed.w64(IDT + v * 16, gate(0x10, 0x1000 + v * 16, type, v === 2 ? 1 : 0));
@@ -143,8 +174,16 @@ describe('long mode', () => {
 
 /** 32-bit system without paging: GDT, TSS with ESP0, gates to 0x1000 + 16 * vector. */
 function protectedSystem(cpl: number): void {
-  const gdt = [0n, descriptor(0, 0xffff_ffff, CODE32), descriptor(0, 0xffff_ffff, DATA), descriptor(0, 0xffff_ffff, CODE32 | 0x60),
-    descriptor(0, 0xffff_ffff, DATA | 0x60), descriptor(TSS, 0x67, 0x8b), descriptor(TSS + 0x100, 0x67, 0xe9), 0n];
+  const gdt = [
+    0n,
+    descriptor(0, 0xffff_ffff, CODE32),
+    descriptor(0, 0xffff_ffff, DATA),
+    descriptor(0, 0xffff_ffff, CODE32 | 0x60),
+    descriptor(0, 0xffff_ffff, DATA | 0x60),
+    descriptor(TSS, 0x67, 0x8b),
+    descriptor(TSS + 0x100, 0x67, 0xe9),
+    0n,
+  ];
   gdt.forEach((d, i) => bed.w64(GDT + i * 8, d));
   bed.w64(GDT + 56, gate(0x30, 0, 0xe5));
   for (let v = 0; v < 256; v++) bed.w64(IDT + v * 8, gate(8, 0x1000 + v * 16, 0xee));
@@ -210,7 +249,9 @@ describe('protected mode', () => {
 
   it('refuses INT n in virtual-8086 mode below IOPL 3', () => {
     protectedSystem(0);
-    [0x100, 0x2000, 0x2_0202, 0xfff0, 0x3000, 0, 0, 0, 0].forEach((word, i) => bed.w32(0x4_0000 + i * 4, word));
+    [0x100, 0x2000, 0x2_0202, 0xfff0, 0x3000, 0, 0, 0, 0].forEach((word, i) =>
+      bed.w32(0x4_0000 + i * 4, word),
+    );
     bed.call('iret', 4n, 1n);
     bed.call('int_n', 0x21n, 0x102n);
     assert.equal(bed.fault(), '13:0');

@@ -1,26 +1,27 @@
 // Delivery of exceptions and interrupts (SDM Vol. 3A chapter 6).
 
 import {
-  AT_DB, AT_L, CR0_PE, EFER_LMA, FL_AC, FL_IF, FL_NT, FL_RF, FL_TF, FL_VM, V_DB, V_DE, V_DF, V_GP, V_NMI, V_NP, V_PF, V_TS,
+  AT_DB, AT_L, CR0_PE, EFER_LMA, FL_AC, FL_IF, FL_NT, FL_RF, FL_TF, FL_VM, V_DB, V_DE, V_DF, V_GP, V_NMI,
+  V_NP, V_PF, V_TS,
 } from './bits';
 import {
-  descAttr, descBase, descDpl, descHi, descLimit, descLo, descPresent, isCode, isConformingCode, isWritableData,
-  markAccessed, readDescriptor, setDescriptor, setSegFromDescriptor, setSegNull,
+  descAttr, descBase, descDpl, descHi, descLimit, descLo, descPresent, isCode, isConformingCode,
+  isWritableData, markAccessed, readDescriptor, setDescriptor, setSegFromDescriptor, setSegNull,
 } from './descriptor';
 import { rflags } from './flags';
 import { interruptWindow, updateHflags } from './hflags';
 import {
-  CC_OP, CS, DR7, DS, EFLAGS, ES, EXC_ERROR, EXC_EXTERNAL, EXC_FLAGS, EXC_HAS_ERROR, EXC_NESTED, EXC_NEXT_RIP, EXC_RF,
-  EXC_SOFTWARE, EXC_VECTOR, EXIT_REASON, FAULT, FS, GS, HALTED, HFLAGS, HF_ONE_INSN, HF_VM, IDT_BASE, IDT_LIMIT,
-  INTERRUPT_NMI, INTERRUPT_PENDING, NMI_BLOCKED, RESTORE, RIP, RSP, SEG_SELECTOR, SHADOW, SS,
+  CC_OP, CS, DR7, DS, EFLAGS, ES, EXC_ERROR, EXC_EXTERNAL, EXC_FLAGS, EXC_HAS_ERROR, EXC_NESTED, EXC_NEXT_RIP,
+  EXC_RF, EXC_SOFTWARE, EXC_VECTOR, EXIT_REASON, FAULT, FS, GS, HALTED, HFLAGS, HF_ONE_INSN, HF_VM, IDT_BASE,
+  IDT_LIMIT, INTERRUPT_NMI, INTERRUPT_PENDING, NMI_BLOCKED, RESTORE, RIP, RSP, SEG_SELECTOR, SHADOW, SS,
 } from './layout';
 import { EXIT_SHUTDOWN, FAULT_EXCEPTION, FAULT_HOST } from '../tcg/layout';
 import { ld32, ld64, stackInfoAt, systemInfo } from './memory';
 import { ext, raise, raiseGp, raiseNp, raiseSs, raiseTs, setExt } from './raise';
+import { commitSp, push, push16, push64, useCurrentStack, useFlatStack, useSegment } from './stack';
 import {
-  commitSp, push, push16, push64, useCurrentStack, useFlatStack, useSegment,
-} from './stack';
-import { CPU, cpl, cr0, efer, eflags, faulted, get, get32, hflags, segAt, segSelector, set, setSeg } from './state';
+  CPU, cpl, cr0, efer, eflags, faulted, get, get32, hflags, segAt, segSelector, set, setSeg,
+} from './state';
 import { isCanonical } from './page-walk';
 import { innerSp, innerSs, readInnerStack, readIst, readRsp, tssIs32 } from './tss';
 import { SWITCH_INTERRUPT, switchTask } from './tasks';
@@ -41,7 +42,9 @@ function kindOf(vector: i32, flags: i32): i32 {
   return vector == V_DE || (vector >= V_TS && vector <= V_GP) ? CONTRIBUTORY : BENIGN;
 }
 
-/** Exceptions whose saved RFLAGS image has RF set (SDM Vol. 3B 17.3.1.1): faults, but not traps and aborts. */
+/**
+ * Exceptions whose saved RFLAGS image has RF set (SDM Vol. 3B 17.3.1.1): faults, but not traps and aborts.
+ */
 const FAULT_VECTORS: u32 = 0x000b_7ce1;
 
 /** Delivers the exception that stopped the current instruction. */
@@ -74,7 +77,10 @@ export function deliver_nmi(): void {
 
 export function interrupt_window(): i32 { return interruptWindow(); }
 
-/** Delivers what EXC_* record; exceptions on the way replace it or become a double fault, in the end a shutdown. */
+/**
+ * Delivers what EXC_* record; exceptions on the way replace it or become a double fault, in the end a
+ * shutdown.
+ */
 function deliverRecorded(): void {
   let vector = get32(EXC_VECTOR);
   let error = get32(EXC_ERROR);
@@ -100,7 +106,8 @@ function deliverRecorded(): void {
       updateHflags();
       return;
     }
-    if ((firstKind == CONTRIBUTORY && secondKind == CONTRIBUTORY) || (firstKind == PAGE_FAULT && secondKind != BENIGN)) {
+    const afterPageFault = firstKind == PAGE_FAULT && secondKind != BENIGN;
+    if (afterPageFault || (firstKind == CONTRIBUTORY && secondKind == CONTRIBUTORY)) {
       vector = V_DF;
       error = 0;
       flags = EXC_HAS_ERROR;
@@ -129,7 +136,9 @@ function deliver(vector: i32, error: i32, flags: i32, nextRip: u64): void {
 /** The RFLAGS image to push. */
 function savedFlags(vector: i32, flags: i32): u64 {
   const image = rflags();
-  const isFault = (flags & EXC_RF) != 0 || (flags & (EXC_SOFTWARE | EXC_EXTERNAL)) == 0 && vector < 32 && ((FAULT_VECTORS >> vector) & 1) != 0;
+  const asked = (flags & (EXC_SOFTWARE | EXC_EXTERNAL)) != 0;
+  const byVector = !asked && vector < 32 && ((FAULT_VECTORS >> vector) & 1) != 0;
+  const isFault = byVector || (flags & EXC_RF) != 0;
   return isFault ? image | FL_RF : image;
 }
 
@@ -303,7 +312,9 @@ function deliverSame(vector: i32, error: i32, flags: i32, returnRip: u64, size: 
   if (!faulted()) finishEntry(level);
 }
 
-function deliverInner(vector: i32, error: i32, flags: i32, returnRip: u64, size: i32, level: i32, fromV86: bool): void {
+function deliverInner(
+  vector: i32, error: i32, flags: i32, returnRip: u64, size: i32, level: i32, fromV86: bool,
+): void {
   const codeLo = descLo;
   const codeHi = descHi;
   if (!readNewStack(level)) return;
@@ -334,7 +345,10 @@ function deliverInner(vector: i32, error: i32, flags: i32, returnRip: u64, size:
   finishEntry(level);
 }
 
-/** SS:ESP for an inner level from the TSS, checked; its descriptor is the one last read. False with a fault raised. */
+/**
+ * SS:ESP for an inner level from the TSS, checked; its descriptor is the one last read. False with a fault
+ * raised.
+ */
 export function readNewStack(level: i32): bool {
   readInnerStack(level);
   if (faulted()) return false;

@@ -1,10 +1,14 @@
 // IRET in every mode (SDM Vol. 2A IRET/IRETD/IRETQ).
 
-import { AT_L, EFER_LMA, FL_AC, FL_DF, FL_ID, FL_IF, FL_IOPL, FL_NT, FL_RF, FL_TF, FL_VIF, FL_VIP, FL_VM, FL_ARITH, CR4_VME } from './bits';
+import {
+  AT_L, FL_AC, FL_DF, FL_ID, FL_IF, FL_IOPL, FL_NT, FL_RF, FL_TF, FL_VIF, FL_VIP, FL_VM, FL_ARITH, CR4_VME,
+} from './bits';
 import {
   descAttr, descHi, descLimit, descLo, markAccessed, setDescriptor, setSegFromDescriptor,
 } from './descriptor';
-import { checkReturnStack, checkReturnTarget, dropSegments, loadReturnStack, setOuterSp, truncateRip } from './far';
+import {
+  checkReturnStack, checkReturnTarget, dropSegments, loadReturnStack, setOuterSp, truncateRip,
+} from './far';
 import { setArith, setSystemFlags } from './flags';
 import { updateHflags } from './hflags';
 import { CS, DS, ES, FS, GS, HF_CS64, HF_LMA, HF_PE, HF_VM, NMI_BLOCKED, RIP, RSP, SS, TR } from './layout';
@@ -13,7 +17,7 @@ import { isCanonical } from './page-walk';
 import { raiseGp } from './raise';
 import { setSegReal } from './segments';
 import { commitSp, pop, useCurrentStack } from './stack';
-import { cpl, cr4, eflags, efer, faulted, get, hflags, segBase, segLimit, segSelector, set, setSeg } from './state';
+import { cpl, cr4, eflags, faulted, get, hflags, segBase, segLimit, set, setSeg } from './state';
 import { SWITCH_IRET, switchTask } from './tasks';
 import { rflags } from './flags';
 

@@ -13,7 +13,9 @@ import { cr4, hflags } from './state';
 @inline export function dataInfo(): i32 { return (hflags() >> HF_MMU_SHIFT) & 3; }
 // @ts-ignore: decorator
 @inline export function stackInfo(): i32 { return dataInfo() | MEM_STACK; }
-/** Info of the processor's own accesses: supervisor rights; SMAP applies whatever AC is (SDM Vol. 3A 4.6.1). */
+/**
+ * Info of the processor's own accesses: supervisor rights; SMAP applies whatever AC is (SDM Vol. 3A 4.6.1).
+ */
 export function systemInfo(): i32 {
   return ((cr4() & CR4_SMAP) != 0 ? MMU_KERNEL_SMAP : MMU_KERNEL) | MEM_SYSTEM;
 }

@@ -3,9 +3,9 @@
 import { currentTsc, vendorIsIntel } from './cpuid';
 import { writeEfer } from './control';
 import {
-  EFER, FEATURES, FS, GS, KERNEL_GS_BASE, MISC_ENABLE, MSR_CSTAR, MSR_FMASK, MSR_LSTAR, MSR_PAT, MSR_STAR, MSR_STORE, SCRATCH,
-  SEG_BASE, SYSENTER_CS, SYSENTER_EIP, SYSENTER_ESP, TSC_ADJUST, TSC_AUX, TSC_OFFSET, X86_FEATURE_ARCH_CAP, X86_FEATURE_LM,
-  X86_FEATURE_RDTSCP, X86_FEATURE_SPEC_CTRL, X86_FEATURE_TSC_ADJUST,
+  EFER, FEATURES, FS, GS, KERNEL_GS_BASE, MISC_ENABLE, MSR_CSTAR, MSR_FMASK, MSR_LSTAR, MSR_PAT, MSR_STAR,
+  MSR_STORE, SCRATCH, SEG_BASE, SYSENTER_CS, SYSENTER_EIP, SYSENTER_ESP, TSC_ADJUST, TSC_AUX, TSC_OFFSET,
+  X86_FEATURE_ARCH_CAP, X86_FEATURE_LM, X86_FEATURE_RDTSCP, X86_FEATURE_SPEC_CTRL, X86_FEATURE_TSC_ADJUST,
 } from './layout';
 import { isCanonical } from './page-walk';
 import { raiseGp } from './raise';
@@ -51,9 +51,9 @@ const MCG_CAP_VALUE: u64 = <u64>MC_BANKS | 0x100;
 /** 8 variable ranges, fixed ranges, write combining. */
 const MTRRCAP_VALUE: u64 = 0x508;
 /**
- * Translated code has no guest state that speculation could reach past a fault or a branch predictor shared with other privilege levels:
- * RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO,
- * GDS_NO, RFDS_NO, ITS_NO (SDM Vol. 4 table 2-2).
+ * Translated code has no guest state that speculation could reach past a fault or a branch predictor shared
+ * with other privilege levels: RDCL_NO, IBRS_ALL, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO,
+ * SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO (SDM Vol. 4 table 2-2).
  */
 const ARCH_CAPABILITIES_VALUE: u64 = 0x4000_0000_0d10_e17b;
 

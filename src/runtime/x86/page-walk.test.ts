@@ -218,7 +218,9 @@ describe('physical memory', () => {
     assert.equal(bed.load(MMIO_ADDRESS + 4, 1), 0x55n);
     bed.store(MMIO_ADDRESS + 8, 0x1_0000_0002n, 8);
     assert.deepEqual(bed.calls, [
-      ['mmio_read', MMIO_ADDRESS + 4, 1], ['mmio_write', MMIO_ADDRESS + 8, 4, 2], ['mmio_write', MMIO_ADDRESS + 12, 4, 1],
+      ['mmio_read', MMIO_ADDRESS + 4, 1],
+      ['mmio_write', MMIO_ADDRESS + 8, 4, 2],
+      ['mmio_write', MMIO_ADDRESS + 12, 4, 1],
     ]);
     bed.store(ROM_ADDRESS, 1n, 4);
     assert.equal(bed.load(ROM_ADDRESS, 4), 0n);

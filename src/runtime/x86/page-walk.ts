@@ -1,10 +1,8 @@
 // Translation of linear addresses (SDM Vol. 3A chapter 4): none, 32-bit, PAE, 4-level and 5-level paging.
 
-import {
-  CR0_PG, CR0_WP, CR4_LA57, CR4_PAE, CR4_PSE, CR4_SMEP, EFER_NXE,
-} from './bits';
+import { CR0_PG, CR0_WP, CR4_LA57, CR4_PAE, CR4_PSE, CR4_SMEP, EFER_NXE } from './bits';
 import { A20_MASK, CR3, HF_LMA, MMU_KERNEL_SMAP, MMU_USER, PDPTE, PHYS_ADDR_BITS } from './layout';
-import { CPU, cr0, cr4, efer, get, get32, hflags } from './state';
+import { CPU, cr0, cr4, efer, get, hflags } from './state';
 import { noteStore, ramFlags, ramHost } from '../softmmu/ram';
 
 export const ACCESS_READ: i32 = 0;
@@ -33,7 +31,10 @@ const PF_U: i32 = 4;
 const PF_RSVD: i32 = 8;
 const PF_I: i32 = 16;
 
-/** Results of `walk`: physical address of the page's byte, PROT_*, log2 of the mapping's size; on failure the error code. */
+/**
+ * Results of `walk`: physical address of the page's byte, PROT_*, log2 of the mapping's size; on failure the
+ * error code.
+ */
 export let walkPhys: u64 = 0;
 export let walkProt: i32 = 0;
 export let walkShift: i32 = 12;
@@ -51,7 +52,9 @@ function readEntry(paddr: u64, size: i32): u64 {
   return size == 4 ? <u64>load<u32>(host) : load<u64>(host);
 }
 
-/** Sets accessed (and dirty) in a paging-structure entry. The flags are in the low byte of both entry sizes. */
+/**
+ * Sets accessed (and dirty) in a paging-structure entry. The flags are in the low byte of both entry sizes.
+ */
 function markEntry(host: i32, bits: u64): void {
   if (host == 0) return;
   atomic.or<u32>(host, <u32>bits);
@@ -61,14 +64,18 @@ function markEntry(host: i32, bits: u64): void {
 function fail(error: i32, mmu: i32, access: i32): bool {
   if (access == ACCESS_WRITE) error |= PF_W;
   if (mmu == MMU_USER) error |= PF_U;
-  if (access == ACCESS_CODE && ((cr4() & CR4_SMEP) != 0 || ((cr4() & CR4_PAE) != 0 && (efer() & EFER_NXE) != 0))) {
-    error |= PF_I;
+  if (access == ACCESS_CODE) {
+    const nxOn = (cr4() & CR4_PAE) != 0 && (efer() & EFER_NXE) != 0;
+    if (nxOn || (cr4() & CR4_SMEP) != 0) error |= PF_I;
   }
   walkError = error;
   return false;
 }
 
-/** Rights of a mapping for an MMU index. `flags`: US and RW accumulated over the levels; nx: any level forbids execution. */
+/**
+ * Rights of a mapping for an MMU index. `flags`: US and RW accumulated over the levels; nx: any level forbids
+ * execution.
+ */
 function protection(flags: u64, nx: bool, mmu: i32): i32 {
   const user = (flags & US) != 0;
   const writable = (flags & RW) != 0;
@@ -84,7 +91,9 @@ function protection(flags: u64, nx: bool, mmu: i32): i32 {
 }
 
 /** Checks rights, updates the leaf entry and fills the results. `host`: where the leaf was read. */
-function leaf(phys: u64, entry: u64, flags: u64, nx: bool, mmu: i32, access: i32, commit: bool, host: i32): bool {
+function leaf(
+  phys: u64, entry: u64, flags: u64, nx: bool, mmu: i32, access: i32, commit: bool, host: i32,
+): bool {
   let prot = protection(flags, nx, mmu);
   if ((prot & (1 << access)) == 0) return fail(PF_P, mmu, access);
   const wanted = access == ACCESS_WRITE ? A | D : A;
@@ -182,7 +191,9 @@ function walk32(va: u64, mmu: i32, access: i32, commit: bool): bool {
   return leaf((pte & 0xffff_f000) | (va & 0xfff), pte, pde & pte, false, mmu, access, commit, pteHost);
 }
 
-/** Four PAE page-directory pointers from memory at CR3; false if a present one has reserved bits set (#GP). */
+/**
+ * Four PAE page-directory pointers from memory at CR3; false if a present one has reserved bits set (#GP).
+ */
 export function loadPdptes(cr3: u64): bool {
   const base = cr3 & 0xffff_ffe0;
   const mask = ~((<u64>1 << get(PHYS_ADDR_BITS)) - 1) | 0x1e6;

@@ -5,7 +5,10 @@ import { EXC_ERROR, EXC_FLAGS, EXC_HAS_ERROR, EXC_VECTOR, FAULT } from './layout
 import { FAULT_EXCEPTION } from '../tcg/layout';
 import { CPU } from './state';
 
-/** Bit 0 of selector error codes: 1 while an event that the program did not ask for is delivered (SDM Vol. 3A 6.13). */
+/**
+ * Bit 0 of selector error codes: 1 while an event that the program did not ask for is delivered (SDM Vol. 3A
+ * 6.13).
+ */
 export let ext: i32 = 0;
 export function setExt(value: i32): void { ext = value; }
 

@@ -1,6 +1,24 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, it } from 'node:test';
-import { CS, DS, ES, FS, GDT_BASE, HFLAGS, HF_FLAT, HF_SHADOW, LDTR, RIP, RSP, SEG, SEG_LIMIT, SEG_STRIDE, SHADOW, SS, TR } from './layout.ts';
+import {
+  CS,
+  DS,
+  ES,
+  FS,
+  GDT_BASE,
+  HFLAGS,
+  HF_FLAT,
+  HF_SHADOW,
+  LDTR,
+  RIP,
+  RSP,
+  SEG,
+  SEG_LIMIT,
+  SEG_STRIDE,
+  SHADOW,
+  SS,
+  TR,
+} from './layout.ts';
 import { descriptor, Testbed } from './testbed.cases.ts';
 
 let bed: Testbed;
@@ -32,14 +50,16 @@ const FLAT_DATA = descriptor(0, 0xffff_ffff, DATA);
 
 describe('data segment loads', () => {
   it('checks type, privilege, presence and table limit', () => {
-    gdt(3,
+    gdt(
+      3,
       descriptor(0, 0xffff_ffff, DATA | USER), // 08
       FLAT_DATA, // 10: DPL 0
       descriptor(0, 0xffff_ffff, (DATA | USER) & ~0x80), // 18: not present
       descriptor(0, 0xffff_ffff, 0xc099 | USER), // 20: execute-only code
       descriptor(0, 0xffff_ffff, 0xc09f), // 28: conforming readable code, DPL 0
       descriptor(0, 0xffff_ffff, CODE | USER), // 30: readable code
-      descriptor(0x1234_5678, 0x1_2345, 0x40f2)); // 38: byte limit, not accessed
+      descriptor(0x1234_5678, 0x1_2345, 0x40f2),
+    ); // 38: byte limit, not accessed
     assert.equal(loading(DS, 0x0b), '');
     assert.equal(loading(DS, 0x13), '13:10');
     assert.equal(loading(DS, 0x1b), '11:18');
@@ -56,8 +76,14 @@ describe('data segment loads', () => {
   });
 
   it('checks SS', () => {
-    gdt(0, FLAT_DATA, descriptor(0, 0xffff_ffff, 0xc091), descriptor(0, 0xffff_ffff, DATA & ~0x80),
-      descriptor(0, 0xffff_ffff, DATA | USER), descriptor(0, 0xffff_ffff, CODE));
+    gdt(
+      0,
+      FLAT_DATA,
+      descriptor(0, 0xffff_ffff, 0xc091),
+      descriptor(0, 0xffff_ffff, DATA & ~0x80),
+      descriptor(0, 0xffff_ffff, DATA | USER),
+      descriptor(0, 0xffff_ffff, CODE),
+    );
     assert.equal(loading(SS, 0x08), '');
     assert.equal(loading(SS, 0x10), '13:10', 'read-only');
     assert.equal(loading(SS, 0x18), '12:18', 'not present');
@@ -83,7 +109,12 @@ describe('data segment loads', () => {
 
 describe('access checks outside flat mode', () => {
   it('checks limits up and down, rights, null', () => {
-    gdt(0, descriptor(0x1000, 0xfff, 0x4093), descriptor(0x1000, 0xfff, 0x4097), descriptor(0, 0xffff_ffff, 0xc091));
+    gdt(
+      0,
+      descriptor(0x1000, 0xfff, 0x4093),
+      descriptor(0x1000, 0xfff, 0x4097),
+      descriptor(0, 0xffff_ffff, 0xc091),
+    );
     const read = (n: number, offset: number, size: number): string => {
       const linear = bed.call('seg_read', BigInt(offset), BigInt(n | (size << 8)));
       return bed.fault() || linear.toString(16);
@@ -113,8 +144,15 @@ describe('far transfers', () => {
   };
 
   it('checks direct targets', () => {
-    gdt(0, descriptor(0, 0xffff_ffff, CODE), descriptor(0, 0xffff_ffff, CODE | USER), descriptor(0, 0xffff_ffff, 0xc09f),
-      descriptor(0, 0xfff, 0x409b), FLAT_DATA, descriptor(0, 0xffff_ffff, CODE & ~0x80));
+    gdt(
+      0,
+      descriptor(0, 0xffff_ffff, CODE),
+      descriptor(0, 0xffff_ffff, CODE | USER),
+      descriptor(0, 0xffff_ffff, 0xc09f),
+      descriptor(0, 0xfff, 0x409b),
+      FLAT_DATA,
+      descriptor(0, 0xffff_ffff, CODE & ~0x80),
+    );
     bed.set(RSP, 0x1_0000);
     assert.equal(far('jmp_far', 8), '');
     assert.equal(bed.rip, 0x4000n);
@@ -135,7 +173,12 @@ describe('far transfers', () => {
   });
 
   it('returns to outer levels only', () => {
-    gdt(3, descriptor(0, 0xffff_ffff, CODE), descriptor(0, 0xffff_ffff, CODE | USER), descriptor(0, 0xffff_ffff, DATA | USER));
+    gdt(
+      3,
+      descriptor(0, 0xffff_ffff, CODE),
+      descriptor(0, 0xffff_ffff, CODE | USER),
+      descriptor(0, 0xffff_ffff, DATA | USER),
+    );
     bed.set(RSP, 0x1_0000);
     bed.w32(0x1_0000, 0x5000);
     bed.w32(0x1_0004, 8);
@@ -166,7 +209,13 @@ describe('descriptor tables', () => {
   });
 
   it('answers LAR, LSL, VERR, VERW', () => {
-    gdt(3, descriptor(0, 0xffff_ffff, DATA | USER), FLAT_DATA, descriptor(0, 0x67, 0x89), descriptor(0, 0xffff_ffff, 0xc099 | USER));
+    gdt(
+      3,
+      descriptor(0, 0xffff_ffff, DATA | USER),
+      FLAT_DATA,
+      descriptor(0, 0x67, 0x89),
+      descriptor(0, 0xffff_ffff, 0xc099 | USER),
+    );
     assert.equal(bed.call('lar', 0x0bn), 0x1_00cf_f300n);
     assert.equal(bed.call('lar', 0x13n), 0n);
     assert.equal(bed.call('lsl', 0x0bn), 0x1_ffff_ffffn);

@@ -1,11 +1,9 @@
 // Loading data segment registers and checking accesses through them (SDM Vol. 3A 5.3 to 5.8, Vol. 2B MOV).
 
+import { AT_P, AT_S, AT_UNUSABLE, V_GP } from './bits';
 import {
-  AT_P, AT_S, AT_UNUSABLE, V_GP,
-} from './bits';
-import {
-  descAttr, descDpl, descPresent, isConformingCode, isReadable, isWritableData, markAccessed,
-  readDescriptor, setSegFromDescriptor, setSegNull,
+  descAttr, descDpl, descPresent, isConformingCode, isReadable, isWritableData, markAccessed, readDescriptor,
+  setSegFromDescriptor, setSegNull,
 } from './descriptor';
 import { updateHflags } from './hflags';
 import { FS, HF_CS64, HF_PE, HF_VM, SEG_BASE, SEG_SELECTOR, SHADOW, SS } from './layout';
@@ -13,7 +11,10 @@ import { raiseGp, raiseNp, raiseSs } from './raise';
 import { CPU, cpl, faulted, hflags, segAt, segAttr, segBase, segLimit, setSeg } from './state';
 import { withinLimit } from './stack';
 
-/** Real mode: the base follows the selector, limit and attributes stay. Virtual-8086 mode: 64 KiB, writable, DPL 3. */
+/**
+ * Real mode: the base follows the selector, limit and attributes stay. Virtual-8086 mode: 64 KiB, writable,
+ * DPL 3.
+ */
 export function setSegReal(n: i32, selector: i32): void {
   selector &= 0xffff;
   if ((hflags() & HF_VM) != 0) {
@@ -84,7 +85,9 @@ export function seg_load_shadow(selector: i64): void {
   updateHflags();
 }
 
-/** After a return to an outer level: data segments that are too privileged become null (SDM Vol. 3A 5.8.6). */
+/**
+ * After a return to an outer level: data segments that are too privileged become null (SDM Vol. 3A 5.8.6).
+ */
 export function dropPrivilegedSegment(n: i32, level: i32): void {
   const attr = segAttr(n);
   if ((attr & AT_UNUSABLE) != 0) return;

@@ -37,7 +37,9 @@ export function useFlatStack(at: u64, memInfo: i32): void {
 }
 
 /** Starts at an offset in a segment. */
-export function useSegment(segmentBase: u64, segmentLimit: u32, attributes: i32, at: u64, memInfo: i32, faultSelector: i32): void {
+export function useSegment(
+  segmentBase: u64, segmentLimit: u32, attributes: i32, at: u64, memInfo: i32, faultSelector: i32,
+): void {
   spMask = (attributes & AT_DB) != 0 ? 0xffff_ffff : 0xffff;
   base = segmentBase;
   limit = segmentLimit;

@@ -36,12 +36,18 @@ it('repeats overlapping bytes and copies downwards', () => {
   bed.w32(0x10_0000, 0x0403_0201);
   registers(10, 0x10_0000, 0x10_0003);
   bed.call('rep_movs', info(1));
-  assert.deepEqual([...Array(13).keys()].map((i) => bed.p8(0x10_0000 + i)), [1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1]);
+  assert.deepEqual(
+    [...Array(13).keys()].map((i) => bed.p8(0x10_0000 + i)),
+    [1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1],
+  );
   for (let i = 0; i < 8; i++) bed.w8(0x10_0000 + i, i);
   registers(8, 0x10_0007, 0x10_0009, -1);
   bed.call('rep_movs', info(1));
   assert.equal(state(), '0 fffff 100001');
-  assert.deepEqual([...Array(8).keys()].map((i) => bed.p8(0x10_0002 + i)), [0, 1, 2, 3, 4, 5, 6, 7]);
+  assert.deepEqual(
+    [...Array(8).keys()].map((i) => bed.p8(0x10_0002 + i)),
+    [0, 1, 2, 3, 4, 5, 6, 7],
+  );
 });
 
 it('fills with bytes and patterns', () => {
@@ -100,8 +106,10 @@ it('wraps 16-bit offsets', () => {
   bed.call('rep_stos', info(1, 2));
   assert.equal(bed.get(RDI), 0x5_0002n);
   assert.equal(bed.get(RCX), 0x4_0000n);
-  assert.deepEqual([bed.p8(0x10_fffe), bed.p8(0x10_ffff), bed.p8(0x10_0000), bed.p8(0x10_0001), bed.p8(0x11_0000)],
-    [0xab, 0xab, 0xab, 0xab, 0]);
+  assert.deepEqual(
+    [bed.p8(0x10_fffe), bed.p8(0x10_ffff), bed.p8(0x10_0000), bed.p8(0x10_0001), bed.p8(0x11_0000)],
+    [0xab, 0xab, 0xab, 0xab, 0],
+  );
 });
 
 it('takes MMIO one element at a time and respects translated code', () => {
@@ -127,7 +135,10 @@ it('reads and writes ports with permission', () => {
   assert.equal(bed.p64(0x10_0000), 0x1234_1234_1234_1234n);
   registers(2, 0x10_0000, 0);
   bed.call('io_outs', info(1, 4, 0x2000));
-  assert.deepEqual(bed.calls.slice(-2), [['pio_write', 0x1f0, 1, 0x34], ['pio_write', 0x1f0, 1, 0x12]]);
+  assert.deepEqual(bed.calls.slice(-2), [
+    ['pio_write', 0x1f0, 1, 0x34],
+    ['pio_write', 0x1f0, 1, 0x12],
+  ]);
   bed.setSegment(TR, 0x28, 0, 0x66, 0x8b);
   bed.protectedMode(3);
   bed.call('io_in', 0x1f0n, 1n);

@@ -1,13 +1,14 @@
-// String instructions with REP (SDM Vol. 2B REP, MOVS, STOS, LODS, CMPS, SCAS; Vol. 2A INS, OUTS): whole pages at a time where
-// memory is plain, one element at a time elsewhere. The registers are up to date at every point where a fault can happen.
+// String instructions with REP (SDM Vol. 2B REP, MOVS, STOS, LODS, CMPS, SCAS; Vol. 2A INS, OUTS): whole
+// pages at a time where memory is plain, one element at a time elsewhere. The registers are up to date at
+// every point where a fault can happen.
 
 import {
-  CC_DST, CC_OP, CC_SRC, CC_SUB8, DF_STEP, DS, ES, EXIT_REQUEST, FS, HF_CS64, HF_DR7, HF_FLAT, HF_SHADOW, HF_TF, RAX, RCX, RDI, RESTORE,
-  RSI, SS,
+  CC_DST, CC_OP, CC_SRC, CC_SUB8, DF_STEP, DS, ES, EXIT_REQUEST, FS, HF_CS64, HF_DR7, HF_FLAT, HF_SHADOW,
+  HF_TF, RAX, RCX, RDI, RESTORE, RSI, SS,
 } from './layout';
 import { TLB_AUX, TLB_READ } from '../tcg/layout';
 import { dataInfo, ldSized, stSized } from './memory';
-import { CPU, faulted, get, hflags, segAttr, segBase, segLimit, set } from './state';
+import { CPU, faulted, get, hflags, segAttr, segLimit, set } from './state';
 import { withinLimit } from './stack';
 import { checkPortAccess, portIn, portOut } from './io';
 import { seg_read, seg_write } from './segments';
@@ -69,7 +70,10 @@ function destinationReadAddress(): u64 {
   return destinationFlat ? offset : seg_read(offset, ES | (size << 8));
 }
 
-/** Elements that follow at `linear` within its page, the segment limit and the offset's width, going up; 0: take them singly. */
+/**
+ * Elements that follow at `linear` within its page, the segment limit and the offset's width, going up; 0:
+ * take them singly.
+ */
 function run(linear: u64, offset: u64, n: i32, flat: bool): u64 {
   let bytes = 0x1000 - (linear & 0xfff);
   if (mask - offset < bytes) bytes = mask - offset;
@@ -239,7 +243,10 @@ function compareFlags(left: u64, right: u64): void {
 let lastLeft: u64 = 0;
 let lastRight: u64 = 0;
 
-/** Compares up to n elements; stops behind the first whose equality differs from `whileEqual`. Elements looked at. */
+/**
+ * Compares up to n elements; stops behind the first whose equality differs from `whileEqual`. Elements looked
+ * at.
+ */
 function compareRun(left: i32, right: i32, n: i32, whileEqual: bool): i32 {
   let i = 0;
   while (i < n) {
@@ -258,8 +265,11 @@ export function rep_cmps(info: i64): i64 {
     const left = sourceAddress();
     const right = destinationReadAddress();
     if (faulted()) return 0;
-    let n = step < 0 || single ? 0 : min(run(left, get(RSI) & mask, segment, sourceFlat), run(right, get(RDI) & mask, ES, destinationFlat));
-    n = min(n, count);
+    let n: u64 = 0;
+    if (step > 0 && !single) {
+      n = min(count, run(left, get(RSI) & mask, segment, sourceFlat));
+      n = min(n, run(right, get(RDI) & mask, ES, destinationFlat));
+    }
     const leftHost = n == 0 ? 0 : hostForRead(left, sourceInfo);
     const rightHost = leftHost == 0 ? 0 : hostForRead(right, destinationInfo);
     if (faulted()) return 0;
@@ -326,7 +336,8 @@ export function io_ins(info: i64): i64 {
   for (;;) {
     const to = destinationAddress();
     if (faulted()) return 0;
-    // The destination is checked before the device is read. A crossing store is checked as a read-modify-write.
+    // The destination is checked before the device is read. A crossing store is checked as a read-modify-
+    // write.
     if ((to & 0xfff) + size > 0x1000) ldSized(to, size, destinationInfo | MEM_RMW);
     else tlbEntry(to, destinationInfo & 3, ACCESS_WRITE, destinationInfo);
     if (faulted()) return 0;

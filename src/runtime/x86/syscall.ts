@@ -1,14 +1,12 @@
 // SYSCALL, SYSRET, SYSENTER, SYSEXIT, SWAPGS (SDM Vol. 2B, AMD64 APM Vol. 3).
 
-import {
-  AT_DB, AT_G, AT_L, AT_P, AT_S, CR0_PE, EFER_SCE, FL_IF, FL_RF, FL_VM,
-} from './bits';
+import { AT_DB, AT_G, AT_L, AT_P, AT_S, CR0_PE, EFER_SCE, FL_IF, FL_RF, FL_VM } from './bits';
 import { vendorIsIntel } from './cpuid';
 import { rflags, setFlags } from './flags';
 import { updateHflags } from './hflags';
 import {
-  CS, EFLAGS, GS, HF_CS64, HF_LMA, HF_PE, KERNEL_GS_BASE, MSR_CSTAR, MSR_FMASK, MSR_LSTAR, MSR_STAR, RCX, RDX, RIP, RSP, SEG_BASE, SS,
-  SYSENTER_CS, SYSENTER_EIP, SYSENTER_ESP,
+  CS, EFLAGS, GS, HF_CS64, HF_LMA, HF_PE, KERNEL_GS_BASE, MSR_CSTAR, MSR_FMASK, MSR_LSTAR, MSR_STAR, RCX, RDX,
+  RIP, RSP, SEG_BASE, SS, SYSENTER_CS, SYSENTER_EIP, SYSENTER_ESP,
 } from './layout';
 import { isCanonical } from './page-walk';
 import { raiseGp, raiseUd } from './raise';

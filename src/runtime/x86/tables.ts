@@ -2,8 +2,8 @@
 
 import { V_GP } from './bits';
 import {
-  descAttr, descBase, descDpl, descHi, descLimit, descPresent, isConformingCode, isReadable, isWritableData, readDescriptor,
-  readSystemDescriptor, setSegNull, writeTypeByte,
+  descAttr, descBase, descDpl, descHi, descLimit, descPresent, isConformingCode, isReadable, isWritableData,
+  readDescriptor, readSystemDescriptor, setSegNull, writeTypeByte,
 } from './descriptor';
 import { HF_LMA, LDTR, TR } from './layout';
 import { raiseGp, raiseNp } from './raise';
@@ -43,7 +43,9 @@ export function ltr(value: i64): void {
   if (!faulted()) setSeg(TR, selector, descBase(), descLimit(), descAttr() | 2);
 }
 
-/** System descriptor types LAR and LSL accept, one bit per type (SDM Vol. 2A LAR table 3-53, LSL table 3-56). */
+/**
+ * System descriptor types LAR and LSL accept, one bit per type (SDM Vol. 2A LAR table 3-53, LSL table 3-56).
+ */
 const LAR_TYPES: u32 = 0x1a3e;
 const LAR_TYPES_LONG: u32 = 0x1a04;
 const LSL_TYPES: u32 = 0x0a0e;

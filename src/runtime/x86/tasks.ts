@@ -1,11 +1,9 @@
 // Hardware task switching (SDM Vol. 3A chapter 7).
 
+import { CR0_PG, CR0_TS, CR4_PAE, FL_NT, FL_VM, V_GP, V_TS } from './bits';
 import {
-  CR0_PG, CR0_TS, CR4_PAE, FL_NT, FL_VM, V_GP, V_TS,
-} from './bits';
-import {
-  descAttr, descBase, descDpl, descHi, descLimit, descPresent, isCode, isConformingCode, isReadable, isWritableData,
-  markAccessed, readDescriptor, setSegFromDescriptor, setSegNull, writeTypeByte,
+  descAttr, descBase, descDpl, descHi, descLimit, descPresent, isCode, isConformingCode, isReadable,
+  isWritableData, markAccessed, readDescriptor, setSegFromDescriptor, setSegNull, writeTypeByte,
 } from './descriptor';
 import { setFlags } from './flags';
 import { updateHflags } from './hflags';
@@ -98,8 +96,8 @@ function saveOutgoing(rip: u64, flags: u64): void {
 }
 
 /**
- * Switches to the task of a TSS selector. rip, flags: what the outgoing task resumes with. Faults before the switch leave the
- * state alone; later ones belong to the new task.
+ * Switches to the task of a TSS selector. rip, flags: what the outgoing task resumes with. Faults before the
+ * switch leave the state alone; later ones belong to the new task.
  */
 export function switchTask(selector: i32, kind: i32, rip: u64, flags: u64): void {
   if (!readTss(selector, kind)) return;

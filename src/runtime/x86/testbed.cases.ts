@@ -1,11 +1,39 @@
 /** The x86 runtime on its own: one vCPU, a little RAM, recorded host calls. For the tests beside. */
 import { readFileSync } from 'node:fs';
 import {
-  RAM_BASE, RAM_MAP_COUNT, RAM_MAP_FLAGS, RAM_MAP_HOST, RAM_MAP_ROM, RAM_MAP_ROWS, RAM_MAP_SIZE, RAM_MAP_START, VCPU_BASE,
+  RAM_BASE,
+  RAM_MAP_COUNT,
+  RAM_MAP_FLAGS,
+  RAM_MAP_HOST,
+  RAM_MAP_ROM,
+  RAM_MAP_ROWS,
+  RAM_MAP_SIZE,
+  RAM_MAP_START,
+  VCPU_BASE,
 } from '../tcg/layout.ts';
 import {
-  CR0, CR3, CR4, CS, EFER, EXC_ERROR, EXC_VECTOR, FAULT, GDT_BASE, GDT_LIMIT, HFLAGS, IDT_BASE, IDT_LIMIT, RESTORE, RIP, SEG, SEG_ATTR,
-  SEG_BASE, SEG_LIMIT, SEG_SELECTOR, SEG_STRIDE, SS,
+  CR0,
+  CR3,
+  CR4,
+  CS,
+  EFER,
+  EXC_ERROR,
+  EXC_VECTOR,
+  FAULT,
+  GDT_BASE,
+  GDT_LIMIT,
+  HFLAGS,
+  IDT_BASE,
+  IDT_LIMIT,
+  RESTORE,
+  RIP,
+  SEG,
+  SEG_ATTR,
+  SEG_BASE,
+  SEG_LIMIT,
+  SEG_SELECTOR,
+  SEG_STRIDE,
+  SS,
 } from './layout.ts';
 
 export const RAM_BYTES = 0x80_0000;
@@ -15,9 +43,16 @@ export const MMIO_ADDRESS = RAM_BYTES + 0x1000;
 
 type AnyFunction = (...args: (number | bigint)[]) => number | bigint | undefined;
 interface Wasm {
-  readonly Memory: new (d: { initial: number; maximum: number; shared: boolean }) => { readonly buffer: SharedArrayBuffer };
+  readonly Memory: new (d: {
+    initial: number;
+    maximum: number;
+    shared: boolean;
+  }) => { readonly buffer: SharedArrayBuffer };
   readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object, imports: object) => { readonly exports: Record<string, AnyFunction> };
+  readonly Instance: new (
+    module: object,
+    imports: object,
+  ) => { readonly exports: Record<string, AnyFunction> };
 }
 
 let compiled: object | undefined;
@@ -40,13 +75,19 @@ export class Testbed {
 
   constructor() {
     const wasm = (globalThis as unknown as { WebAssembly: Wasm }).WebAssembly;
-    const memory = new wasm.Memory({ initial: (RAM_BASE + RAM_BYTES + 0x2_0000) >>> 16, maximum: 65536, shared: true });
+    const memory = new wasm.Memory({
+      initial: (RAM_BASE + RAM_BYTES + 0x2_0000) >>> 16,
+      maximum: 65536,
+      shared: true,
+    });
     this.view = new DataView(memory.buffer);
     this.bytes = new Uint8Array(memory.buffer);
-    const record = (name: string, result: () => number) => (...args: number[]): number => {
-      this.calls.push([name, ...args]);
-      return result();
-    };
+    const record =
+      (name: string, result: () => number) =>
+      (...args: number[]): number => {
+        this.calls.push([name, ...args]);
+        return result();
+      };
     this.exports = new wasm.Instance(runtimeModule(wasm), {
       env: { memory, cpu_base: VCPU_BASE },
       host: {
@@ -98,13 +139,27 @@ export class Testbed {
   }
 
   // ---- physical memory
-  p8(at: number): number { return this.view.getUint8(RAM_BASE + at); }
-  p32(at: number): number { return this.view.getUint32(RAM_BASE + at, true); }
-  p64(at: number): bigint { return this.view.getBigUint64(RAM_BASE + at, true); }
-  w8(at: number, value: number): void { this.view.setUint8(RAM_BASE + at, value); }
-  w16(at: number, value: number): void { this.view.setUint16(RAM_BASE + at, value, true); }
-  w32(at: number, value: number): void { this.view.setUint32(RAM_BASE + at, value, true); }
-  w64(at: number, value: bigint | number): void { this.view.setBigUint64(RAM_BASE + at, BigInt.asUintN(64, BigInt(value)), true); }
+  p8(at: number): number {
+    return this.view.getUint8(RAM_BASE + at);
+  }
+  p32(at: number): number {
+    return this.view.getUint32(RAM_BASE + at, true);
+  }
+  p64(at: number): bigint {
+    return this.view.getBigUint64(RAM_BASE + at, true);
+  }
+  w8(at: number, value: number): void {
+    this.view.setUint8(RAM_BASE + at, value);
+  }
+  w16(at: number, value: number): void {
+    this.view.setUint16(RAM_BASE + at, value, true);
+  }
+  w32(at: number, value: number): void {
+    this.view.setUint32(RAM_BASE + at, value, true);
+  }
+  w64(at: number, value: bigint | number): void {
+    this.view.setBigUint64(RAM_BASE + at, BigInt.asUintN(64, BigInt(value)), true);
+  }
 
   // ---- guest memory; info = MMU index
   load(va: bigint | number, size = 8, mmu = 0): bigint {
@@ -130,9 +185,15 @@ export class Testbed {
     this.set(at + SEG_LIMIT, limit >>> 0);
     this.set(at + SEG_ATTR, attr);
   }
-  selector(n: number): number { return Number(this.get(SEG + n * SEG_STRIDE + SEG_SELECTOR)); }
-  base(n: number): number { return Number(this.get(SEG + n * SEG_STRIDE + SEG_BASE)); }
-  get cpl(): number { return Number(this.get(HFLAGS)) & 3; }
+  selector(n: number): number {
+    return Number(this.get(SEG + n * SEG_STRIDE + SEG_SELECTOR));
+  }
+  base(n: number): number {
+    return Number(this.get(SEG + n * SEG_STRIDE + SEG_BASE));
+  }
+  get cpl(): number {
+    return Number(this.get(HFLAGS)) & 3;
+  }
 
   /** Changes control registers directly and makes the runtime notice. */
   mode(registers: { cr0?: number; cr3?: number; cr4?: number; efer?: number }): void {
@@ -154,7 +215,8 @@ export class Testbed {
   /** 32-bit flat protected mode without paging. */
   protectedMode(cpl = 0): void {
     this.setSegment(CS, cpl === 0 ? 0x08 : 0x1b, 0, 0xffff_ffff, 0xc09b | (cpl << 5));
-    for (const n of [0, SS, 3, 4, 5]) this.setSegment(n, cpl === 0 ? 0x10 : 0x23, 0, 0xffff_ffff, 0xc093 | (cpl << 5));
+    for (const n of [0, SS, 3, 4, 5])
+      this.setSegment(n, cpl === 0 ? 0x10 : 0x23, 0, 0xffff_ffff, 0xc093 | (cpl << 5));
     this.mode({ cr0: 0x33, cr4: 0, efer: 0 });
   }
 
@@ -165,7 +227,9 @@ export class Testbed {
     this.set(IDT_LIMIT, idtLimit);
   }
 
-  get rip(): bigint { return this.get(RIP); }
+  get rip(): bigint {
+    return this.get(RIP);
+  }
 
   /** Raises an exception as a helper would and delivers it. */
   deliver(vector: number, error?: number): void {

@@ -45,7 +45,10 @@ export function readIst(n: i32): u64 {
   return at == 0 ? 0 : ld64(at, systemInfo());
 }
 
-/** The I/O permission bits of 16 ports from `port & ~7` on; all ones where the map does not reach (SDM Vol. 1 19.5.2). */
+/**
+ * The I/O permission bits of 16 ports from `port & ~7` on; all ones where the map does not reach (SDM Vol. 1
+ * 19.5.2).
+ */
 export function ioPermissionBits(port: u32): u32 {
   if ((segAttr(TR) & AT_UNUSABLE) != 0 || !tssIs32() || segLimit(TR) < 0x67) return 0xffff;
   const map = ld16(field(0x66, 2), systemInfo());

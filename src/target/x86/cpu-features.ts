@@ -8,23 +8,68 @@ export interface FeatureBit {
   readonly bit: number;
 }
 
-function bits(leaf: number, register: CpuidRegister, names: Readonly<Record<string, number>>): [string, FeatureBit][] {
+function bits(
+  leaf: number,
+  register: CpuidRegister,
+  names: Readonly<Record<string, number>>,
+): [string, FeatureBit][] {
   return Object.entries(names).map(([name, bit]) => [name, { leaf, register, bit }]);
 }
 
 /** Every feature that can be offered: what is not implemented has no row. */
 export const FEATURE_BITS: ReadonlyMap<string, FeatureBit> = new Map([
   ...bits(1, 'edx', {
-    fpu: 0, vme: 1, de: 2, pse: 3, tsc: 4, msr: 5, pae: 6, mce: 7, cx8: 8, apic: 9, sep: 11, mtrr: 12, pge: 13, mca: 14,
-    cmov: 15, pat: 16, pse36: 17, clflush: 19, mmx: 23, fxsr: 24, sse: 25, sse2: 26, ss: 27, ht: 28,
+    fpu: 0,
+    vme: 1,
+    de: 2,
+    pse: 3,
+    tsc: 4,
+    msr: 5,
+    pae: 6,
+    mce: 7,
+    cx8: 8,
+    apic: 9,
+    sep: 11,
+    mtrr: 12,
+    pge: 13,
+    mca: 14,
+    cmov: 15,
+    pat: 16,
+    pse36: 17,
+    clflush: 19,
+    mmx: 23,
+    fxsr: 24,
+    sse: 25,
+    sse2: 26,
+    ss: 27,
+    ht: 28,
   }),
   ...bits(1, 'ecx', {
-    sse3: 0, pclmulqdq: 1, ssse3: 9, cx16: 13, pcid: 17, 'sse4.1': 19, 'sse4.2': 20, x2apic: 21, popcnt: 23,
-    'tsc-deadline': 24, aes: 25, rdrand: 30, hypervisor: 31,
+    sse3: 0,
+    pclmulqdq: 1,
+    ssse3: 9,
+    cx16: 13,
+    pcid: 17,
+    'sse4.1': 19,
+    'sse4.2': 20,
+    x2apic: 21,
+    popcnt: 23,
+    'tsc-deadline': 24,
+    aes: 25,
+    rdrand: 30,
+    hypervisor: 31,
   }),
   ...bits(6, 'eax', { arat: 2 }),
   ...bits(7, 'ebx', {
-    fsgsbase: 0, 'tsc-adjust': 1, smep: 7, erms: 9, invpcid: 10, rdseed: 18, smap: 20, clflushopt: 23, clwb: 24,
+    fsgsbase: 0,
+    'tsc-adjust': 1,
+    smep: 7,
+    erms: 9,
+    invpcid: 10,
+    rdseed: 18,
+    smap: 20,
+    clflushopt: 23,
+    clwb: 24,
   }),
   ...bits(7, 'ecx', { umip: 2, la57: 16, rdpid: 22 }),
   ...bits(7, 'edx', { 'spec-ctrl': 26, 'arch-capabilities': 29 }),
@@ -35,8 +80,17 @@ export const FEATURE_BITS: ReadonlyMap<string, FeatureBit> = new Map([
 
 /** Other spellings of a name. */
 const ALIASES: Readonly<Record<string, string>> = {
-  'sse4-1': 'sse4.1', 'sse4-2': 'sse4.2', pni: 'sse3', cmpxchg16b: 'cx16', lzcnt: 'abm', clfsh: 'clflush',
-  'lahf': 'lahf-lm', 'cmp8b': 'cx8', cx8b: 'cx8', xd: 'nx', 'constant-tsc': 'invtsc',
+  'sse4-1': 'sse4.1',
+  'sse4-2': 'sse4.2',
+  pni: 'sse3',
+  cmpxchg16b: 'cx16',
+  lzcnt: 'abm',
+  clfsh: 'clflush',
+  lahf: 'lahf-lm',
+  cmp8b: 'cx8',
+  cx8b: 'cx8',
+  xd: 'nx',
+  'constant-tsc': 'invtsc',
 };
 
 /** The canonical name of a feature, undefined if it is not one that can be offered. */

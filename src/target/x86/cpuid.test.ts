@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { CPUID_TABLE_ENTRIES, FEATURES, RAX, RBX, RCX, RDX } from '../../runtime/x86/layout.ts';
 import { VCPU_BASE } from '../../runtime/tcg/layout.ts';
+import { CPUID_TABLE_ENTRIES, FEATURES, RAX, RBX, RCX, RDX } from '../../runtime/x86/layout.ts';
 import { Testbed } from '../../runtime/x86/testbed.cases.ts';
 import { UserError } from '../../util/errors.ts';
 import { CPU_MODEL_NAMES, parseCpu } from './cpu-models.ts';
@@ -11,7 +11,8 @@ import { encodingFeatures } from './features.ts';
 const ONE = { apicId: 0, cpus: 1 };
 
 it('fits every model into the table', () => {
-  for (const name of CPU_MODEL_NAMES) assert.ok(cpuidRows(parseCpu(name), { apicId: 0, cpus: 8 }).length <= CPUID_TABLE_ENTRIES);
+  for (const name of CPU_MODEL_NAMES)
+    assert.ok(cpuidRows(parseCpu(name), { apicId: 0, cpus: 8 }).length <= CPUID_TABLE_ENTRIES);
 });
 
 it('gives the runtime what CPUID and MSRs need', () => {
@@ -26,7 +27,8 @@ it('gives the runtime what CPUID and MSRs need', () => {
     bed.call('cpuid');
     return [RAX, RBX, RCX, RDX].map((r) => Number(bed.get(r)));
   };
-  const text = (...words: number[]): string => String.fromCharCode(...words.flatMap((w) => [w & 255, (w >> 8) & 255, (w >> 16) & 255, w >>> 24]));
+  const text = (...words: number[]): string =>
+    String.fromCharCode(...words.flatMap((w) => [w & 255, (w >> 8) & 255, (w >> 16) & 255, w >>> 24]));
   const [level, b, c, d] = cpuid(0);
   assert.equal(level, 0xd);
   assert.equal(text(b!, d!, c!), 'AuthenticAMD');
@@ -55,8 +57,14 @@ it('knows model and feature names', () => {
   assert.ok(parseCpu('max,smap=off,pcid=on').features.has('pcid'));
   assert.ok(!parseCpu('qemu64', false).features.has('syscall'));
   assert.ok(!parseCpu('max,-sse2').features.has('sse4.2'), 'dropped with what it needs');
-  assert.throws(() => parseCpu('pentium9'), (e: unknown) => e instanceof UserError && e.code === 'cpu-model');
-  assert.throws(() => parseCpu('qemu64,+avx512'), (e: unknown) => e instanceof UserError && e.code === 'cpu-feature');
+  assert.throws(
+    () => parseCpu('pentium9'),
+    (e: unknown) => e instanceof UserError && e.code === 'cpu-model',
+  );
+  assert.throws(
+    () => parseCpu('qemu64,+avx512'),
+    (e: unknown) => e instanceof UserError && e.code === 'cpu-feature',
+  );
   assert.ok(encodingFeatures(parseCpu('Nehalem').features).has('sse4_2'));
   assert.ok(!encodingFeatures(parseCpu('qemu64').features).has('popcnt'));
 });

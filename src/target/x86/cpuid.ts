@@ -1,11 +1,28 @@
 /** The CPUID leaves of a model and what else the runtime must know of it (SDM Vol. 2A CPUID; AMD64 APM Vol. 3 appendix E). */
 import {
-  CPUID_COUNT, CPUID_TABLE, CPUID_TABLE_ENTRIES, FEATURES, PHYS_ADDR_BITS, X86_FEATURE_ARCH_CAP, X86_FEATURE_FFXSR, X86_FEATURE_FSGSBASE,
-  X86_FEATURE_INVPCID, X86_FEATURE_LA57, X86_FEATURE_LM, X86_FEATURE_NX, X86_FEATURE_PCID, X86_FEATURE_RDTSCP,
-  X86_FEATURE_SMAP, X86_FEATURE_SMEP, X86_FEATURE_SPEC_CTRL, X86_FEATURE_SYSCALL, X86_FEATURE_TSC_ADJUST, X86_FEATURE_UMIP,
+  CPUID_COUNT,
+  CPUID_TABLE,
+  CPUID_TABLE_ENTRIES,
+  FEATURES,
+  PHYS_ADDR_BITS,
+  X86_FEATURE_ARCH_CAP,
+  X86_FEATURE_FFXSR,
+  X86_FEATURE_FSGSBASE,
+  X86_FEATURE_INVPCID,
+  X86_FEATURE_LA57,
+  X86_FEATURE_LM,
+  X86_FEATURE_NX,
+  X86_FEATURE_PCID,
+  X86_FEATURE_RDTSCP,
+  X86_FEATURE_SMAP,
+  X86_FEATURE_SMEP,
+  X86_FEATURE_SPEC_CTRL,
+  X86_FEATURE_SYSCALL,
+  X86_FEATURE_TSC_ADJUST,
+  X86_FEATURE_UMIP,
 } from '../../runtime/x86/layout.ts';
 import { assert } from '../../util/errors.ts';
-import { AMD_REPEATED, FEATURE_BITS, type CpuidRegister } from './cpu-features.ts';
+import { AMD_REPEATED, type CpuidRegister, FEATURE_BITS } from './cpu-features.ts';
 import type { CpuModel } from './cpu-models.ts';
 
 export interface CpuidRow {
@@ -54,7 +71,13 @@ function letters(text: string, at: number): number {
 export function signature(model: CpuModel): number {
   const family = Math.min(model.family, 15);
   const extendedFamily = model.family - family;
-  return (extendedFamily << 20) | ((model.model >> 4) << 16) | (family << 8) | ((model.model & 15) << 4) | model.stepping;
+  return (
+    (extendedFamily << 20) |
+    ((model.model >> 4) << 16) |
+    (family << 8) |
+    ((model.model & 15) << 4) |
+    model.stepping
+  );
 }
 
 /** log2 rounded up. */
@@ -86,10 +109,20 @@ function basicRows(model: CpuModel, topology: CpuTopology): CpuidRow[] {
 function cacheRows(topology: CpuTopology): CpuidRow[] {
   const cores = ((1 << bitsFor(topology.cpus)) - 1) << 26;
   const sharing = ((1 << bitsFor(topology.cpus)) - 1) << 14;
-  const cache = (index: number, type: number, level: number, ways: number, sets: number, shared: number): CpuidRow =>
+  const cache = (
+    index: number,
+    type: number,
+    level: number,
+    ways: number,
+    sets: number,
+    shared: number,
+  ): CpuidRow =>
     row(4, cores | shared | 0x100 | (level << 5) | type, ((ways - 1) << 22) | 63, sets - 1, 1, index);
   return [
-    cache(0, 1, 1, 8, 64, 0), cache(1, 2, 1, 8, 64, 0), cache(2, 3, 2, 16, 4096, 0), cache(3, 3, 3, 16, 16384, sharing),
+    cache(0, 1, 1, 8, 64, 0),
+    cache(1, 2, 1, 8, 64, 0),
+    cache(2, 3, 2, 16, 4096, 0),
+    cache(3, 3, 3, 16, 16384, sharing),
     row(4, 0, 0, 0, 0, 4),
   ];
 }
@@ -106,7 +139,8 @@ function hypervisorRows(model: CpuModel): CpuidRow[] {
 
 function extendedRows(model: CpuModel, topology: CpuTopology): CpuidRow[] {
   const amd = model.vendor === 'AuthenticAMD';
-  const edx = featureWord(model, 0x8000_0001, 'edx') | (amd ? featureWord(model, 1, 'edx') & AMD_REPEATED : 0);
+  const edx =
+    featureWord(model, 0x8000_0001, 'edx') | (amd ? featureWord(model, 1, 'edx') & AMD_REPEATED : 0);
   const ecx = featureWord(model, 0x8000_0001, 'ecx') | (amd && topology.cpus > 1 ? 2 : 0);
   const name = model.brand.padEnd(48, '\0');
   const brand = (leaf: number, at: number): CpuidRow =>
@@ -115,10 +149,18 @@ function extendedRows(model: CpuModel, topology: CpuTopology): CpuidRow[] {
   const amdCores = (bitsFor(topology.cpus) << 12) | (topology.cpus - 1);
   return [
     amd
-      ? row(0x8000_0000, model.xlevel, letters(model.vendor, 0), letters(model.vendor, 8), letters(model.vendor, 4))
+      ? row(
+          0x8000_0000,
+          model.xlevel,
+          letters(model.vendor, 0),
+          letters(model.vendor, 8),
+          letters(model.vendor, 4),
+        )
       : row(0x8000_0000, model.xlevel),
     row(0x8000_0001, amd ? signature(model) : 0, 0, ecx, edx),
-    brand(0x8000_0002, 0), brand(0x8000_0003, 16), brand(0x8000_0004, 32),
+    brand(0x8000_0002, 0),
+    brand(0x8000_0003, 16),
+    brand(0x8000_0004, 32),
     // 64 KiB 2-way L1 caches, 512 KiB 16-way L2, 64-byte lines
     ...(amd ? [row(0x8000_0005, 0x01ff_01ff, 0x01ff_01ff, 0x4002_0140, 0x4002_0140)] : []),
     row(0x8000_0006, 0, amd ? 0x4200_4200 : 0, 0x0200_8140),
@@ -133,10 +175,21 @@ export function cpuidRows(model: CpuModel, topology: CpuTopology): readonly Cpui
 }
 
 const RUNTIME_FEATURES: readonly (readonly [string, number])[] = [
-  ['smap', X86_FEATURE_SMAP], ['smep', X86_FEATURE_SMEP], ['umip', X86_FEATURE_UMIP], ['la57', X86_FEATURE_LA57],
-  ['fsgsbase', X86_FEATURE_FSGSBASE], ['pcid', X86_FEATURE_PCID], ['invpcid', X86_FEATURE_INVPCID], ['lm', X86_FEATURE_LM],
-  ['syscall', X86_FEATURE_SYSCALL], ['nx', X86_FEATURE_NX], ['fxsr-opt', X86_FEATURE_FFXSR], ['rdtscp', X86_FEATURE_RDTSCP],
-  ['arch-capabilities', X86_FEATURE_ARCH_CAP], ['spec-ctrl', X86_FEATURE_SPEC_CTRL], ['tsc-adjust', X86_FEATURE_TSC_ADJUST],
+  ['smap', X86_FEATURE_SMAP],
+  ['smep', X86_FEATURE_SMEP],
+  ['umip', X86_FEATURE_UMIP],
+  ['la57', X86_FEATURE_LA57],
+  ['fsgsbase', X86_FEATURE_FSGSBASE],
+  ['pcid', X86_FEATURE_PCID],
+  ['invpcid', X86_FEATURE_INVPCID],
+  ['lm', X86_FEATURE_LM],
+  ['syscall', X86_FEATURE_SYSCALL],
+  ['nx', X86_FEATURE_NX],
+  ['fxsr-opt', X86_FEATURE_FFXSR],
+  ['rdtscp', X86_FEATURE_RDTSCP],
+  ['arch-capabilities', X86_FEATURE_ARCH_CAP],
+  ['spec-ctrl', X86_FEATURE_SPEC_CTRL],
+  ['tsc-adjust', X86_FEATURE_TSC_ADJUST],
 ];
 
 /** Writes CPUID_TABLE, FEATURES and PHYS_ADDR_BITS of the register file at `cpuBase`; a reset keeps them. */
@@ -145,7 +198,9 @@ export function installCpu(view: DataView, cpuBase: number, model: CpuModel, top
   assert(rows.length <= CPUID_TABLE_ENTRIES, 'too many CPUID leaves');
   rows.forEach((r, i) => {
     const at = cpuBase + CPUID_TABLE + i * 32;
-    [r.leaf, r.subleaf, r.eax, r.ebx, r.ecx, r.edx].forEach((word, n) => view.setUint32(at + n * 4, word, true));
+    [r.leaf, r.subleaf, r.eax, r.ebx, r.ecx, r.edx].forEach((word, n) =>
+      view.setUint32(at + n * 4, word, true),
+    );
   });
   let features = 0;
   for (const [name, bit] of RUNTIME_FEATURES) if (model.features.has(name)) features |= bit;

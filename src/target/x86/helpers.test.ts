@@ -25,7 +25,9 @@ function exportedSignatures(bytes: Uint8Array): Map<string, string> {
   const valueTypes = (): string => {
     const count = leb();
     at += count;
-    return [...bytes.subarray(at - count, at)].map((t) => ({ 0x7f: 'i32', 0x7e: 'i64', 0x7d: 'f32', 0x7c: 'f64' })[t] ?? '?').join(',');
+    return [...bytes.subarray(at - count, at)]
+      .map((t) => ({ 0x7f: 'i32', 0x7e: 'i64', 0x7d: 'f32', 0x7c: 'f64' })[t] ?? '?')
+      .join(',');
   };
   const importEntry = (): void => {
     name();
