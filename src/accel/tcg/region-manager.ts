@@ -1,9 +1,11 @@
 import { TB_FLAGS, TB_FUNC, TB_HOT, TB_INVALID } from '../../runtime/tcg/layout.ts';
 import type { TargetDescriptor } from '../../target/target.ts';
+import { CompileChannel, REQUEST_WORDS, type CompilerStart } from './compile-channel.ts';
 import type { TcgCounters } from './counters.ts';
 import { hex64, LOG_OUT_ASM, type TcgLog } from './log.ts';
 import { RegionFormer } from './region-form.ts';
 import { RegionModuleBuilder } from './region-module.ts';
+import { encodedSize, encodeRegion } from './region-wire.ts';
 import type { Region } from './region.ts';
 import type { RuntimeExports } from './runtime-host.ts';
 import type { TcgMemory } from './tcg-memory.ts';
@@ -25,6 +27,8 @@ export interface RegionManagerOptions {
   readonly hotThreshold: number;
   /** Compile every region at once, alone (tier=jit). */
   readonly eager: boolean;
+  /** Starts a thread that calls `runCompiler`; without it regions are compiled on this thread. */
+  readonly startCompiler: ((start: CompilerStart) => void) | undefined;
 }
 
 interface CompiledRegion {
@@ -38,8 +42,8 @@ interface CompiledRegion {
 const NEVER_HOT = 0x7fffffff;
 
 /**
- * Queues hot blocks' regions, compiles them in batches, installs them in the function table, and lets them die with their blocks.
- * Compilation is synchronous; everything between `finish` of the module builder and `install` could be done by another thread.
+ * Queues hot blocks' regions, has them compiled in batches (by the background compiler if there is one), installs them in the
+ * function table, and lets them die with their blocks.
  */
 export class RegionManager {
   private readonly o: RegionManagerOptions;
@@ -51,6 +55,12 @@ export class RegionManager {
   private nextSlot = 1;
   private queue: CompiledRegion[] = [];
   private readonly queued = new Set<number>();
+  private readonly channel: CompileChannel | undefined;
+  /** The queue's regions for the background compiler. */
+  private request: number[] = [];
+  /** Regions that the background compiler works on; empty with `sentStale` set when its result is to be thrown away. */
+  private sent: CompiledRegion[] = [];
+  private sentStale = false;
   /** The function table is exhausted: the whole cache should be flushed. */
   full = false;
 
@@ -65,12 +75,19 @@ export class RegionManager {
       maxHotLeft: options.hotThreshold - Math.floor(options.hotThreshold / REGION_WARM_DIVISOR),
     });
     this.builder = new RegionModuleBuilder({ words: this.words, cpuBase: options.cpuBase, target: options.target });
+    if (options.startCompiler === undefined || options.eager || (options.log.mask & LOG_OUT_ASM) !== 0) return;
+    const { helpers, localSlotLimit } = options.target;
+    this.channel = new CompileChannel(options.memory.buffer, options.cpuBase, helpers, localSlotLimit);
+    options.startCompiler(this.channel.start);
   }
 
   /** A block became hot; it must be the one at the RIP and KEY slots. */
   hot(tb: number): void {
     const w = this.words;
-    if (this.queued.has(tb)) return this.compileQueue();
+    if (this.queued.has(tb)) {
+      w[(tb + TB_HOT) >>> 2] = REHOT_THRESHOLD;
+      return this.compileQueue();
+    }
     if (this.nextSlot >= TABLE_LIMIT && this.freeSlots.length === 0) {
       this.full = true;
       w[(tb + TB_HOT) >>> 2] = NEVER_HOT;
@@ -85,18 +102,23 @@ export class RegionManager {
     const { o } = this;
     const started = o.nowNs();
     const region = this.former.form(entryTb);
+    if (this.request.length + encodedSize(region) > REQUEST_WORDS) return;
     const slot = this.takeSlot();
-    const bytes = this.builder.add(region, slot);
     const compiled: CompiledRegion = { entryTb, slot, blocks: region.blocks.map((b) => b.tb), state: 'queued' };
     this.register(compiled);
     this.queue.push(compiled);
     this.queued.add(entryTb);
-    o.counters.emitNs += o.nowNs() - started;
     o.counters.regions++;
     o.counters.regionBlocks += region.blocks.length;
     o.counters.regionInsns += region.insns;
-    o.counters.regionBytes += bytes;
-    if ((o.log.mask & LOG_OUT_ASM) !== 0) this.logCode(region, bytes);
+    if (this.channel !== undefined) {
+      encodeRegion(region, slot, this.request);
+    } else {
+      const bytes = this.builder.add(region, slot);
+      o.counters.regionBytes += bytes;
+      if ((o.log.mask & LOG_OUT_ASM) !== 0) this.logCode(region, bytes);
+    }
+    o.counters.emitNs += o.nowNs() - started;
   }
 
   private logCode(region: Region, bytes: number): void {
@@ -107,22 +129,73 @@ export class RegionManager {
     );
   }
 
-  /** Compiles what is queued. Cheap when nothing is. */
+  /** Compiles what is queued, or has it compiled. Cheap when nothing is. */
   compileQueue(): void {
+    if (this.channel !== undefined) return this.exchange(this.channel);
     if (this.queue.length === 0) return;
-    const { o } = this;
-    const started = o.nowNs();
-    const { Instance, Module } = webAssembly();
-    new Instance(new Module(this.builder.finish()), {
-      env: { memory: o.memory.memory, table: o.table },
-      runtime: o.runtime as unknown as Record<string, unknown>,
-    });
+    const started = this.o.nowNs();
+    this.instantiate(this.builder.finish(), this.takeQueue());
+    this.o.counters.compileNs += this.o.nowNs() - started;
+  }
+
+  /** Installs what the background compiler has finished. To be called now and then; cheap. */
+  poll(): void {
+    if (this.channel?.isDone === true) this.exchange(this.channel);
+  }
+
+  private exchange(channel: CompileChannel): void {
+    if (channel.isDone) this.receive(channel);
+    if (this.queue.length === 0 || !channel.isIdle) return;
+    channel.send(this.request);
+    this.request = [];
+    this.sent = this.queue;
+    this.queue = [];
+  }
+
+  private receive(channel: CompileChannel): void {
+    const started = this.o.nowNs();
+    const module = channel.take();
+    const regions = this.sent;
+    this.sent = [];
+    for (const region of regions) this.queued.delete(region.entryTb);
+    if (this.sentStale) {
+      this.sentStale = false;
+    } else if (module === undefined) {
+      for (const region of regions) this.reject(region);
+    } else {
+      this.instantiate(module.bytes, regions);
+      this.o.counters.regionBytes += module.codeBytes;
+    }
+    this.o.counters.compileNs += this.o.nowNs() - started;
+  }
+
+  private takeQueue(): CompiledRegion[] {
     const regions = this.queue;
     this.queue = [];
     this.queued.clear();
+    return regions;
+  }
+
+  private instantiate(bytes: Uint8Array, regions: readonly CompiledRegion[]): void {
+    const { o } = this;
+    const { Instance, Module } = webAssembly();
+    new Instance(new Module(bytes), {
+      env: { memory: o.memory.memory, table: o.table },
+      runtime: o.runtime as unknown as Record<string, unknown>,
+    });
     for (const region of regions) this.install(region);
     o.counters.regionModules++;
-    o.counters.compileNs += o.nowNs() - started;
+  }
+
+  /** The region could not be compiled: its block stays interpreted. */
+  private reject(region: CompiledRegion): void {
+    this.o.counters.regionRejected++;
+    if (region.state !== 'dead') {
+      for (const tb of region.blocks) this.forget(tb, region);
+      region.state = 'dead';
+      this.words[(region.entryTb + TB_HOT) >>> 2] = NEVER_HOT;
+    }
+    this.releaseSlot(region.slot);
   }
 
   private install(region: CompiledRegion): void {
@@ -156,6 +229,11 @@ export class RegionManager {
       if (list === undefined) this.byBlock.set(tb, [region]);
       else list.push(region);
     }
+  }
+
+  /** Ends the background compiler. */
+  dispose(): void {
+    this.channel?.stop();
   }
 
   /** A block's code has changed: every region that holds a copy of it dies. */
@@ -194,6 +272,9 @@ export class RegionManager {
     if (this.queue.length > 0) this.builder.finish();
     this.queue = [];
     this.queued.clear();
+    this.request = [];
+    if (this.sent.length > 0) this.sentStale = true;
+    this.sent = [];
     const interpreter = table.get(0);
     for (let slot = 1; slot < this.nextSlot; slot++) table.set(slot, interpreter);
     this.byBlock.clear();

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { expandHelpers } from '../../ir/helper-table.ts';
 import { OP } from '../../ir/ops.ts';
 import {
@@ -8,6 +9,7 @@ import {
 } from '../../runtime/x86/layout.ts';
 import type { TargetDescriptor } from '../../target/target.ts';
 import type { VcpuBus } from '../accelerator.ts';
+import type { CompilerStart } from './compile-channel.ts';
 import { TcgMemory } from './tcg-memory.ts';
 import { TcgVcpu, type TcgTier } from './tcg-vcpu.ts';
 import { webAssembly } from './webassembly.ts';
@@ -125,11 +127,13 @@ class Bus implements VcpuBus {
 
 const RAM = 0x10_0000;
 
-function make(tier: TcgTier, program: readonly number[], at = 0x1000): { cpu: TcgVcpu; bus: Bus; ram: Uint8Array } {
+function make(
+  tier: TcgTier, program: readonly number[], at = 0x1000, startCompiler?: (start: CompilerStart) => void,
+): { cpu: TcgVcpu; bus: Bus; ram: Uint8Array } {
   const memory = new TcgMemory(RAM);
   memory.setRamMap([{ start: 0, sizeBytes: RAM, ramOffset: 0, readOnly: false }]);
   const bus = new Bus();
-  const cpu = new TcgVcpu({ target: toy, memory, runtimeModule, bus, tier });
+  const cpu = new TcgVcpu({ target: toy, memory, runtimeModule, bus, tier, ...(startCompiler && { startCompiler }) });
   cpu.writeSlot(SEG + CS * 0x20 + SEG_BASE, 0n);
   cpu.writeSlot(RIP, BigInt(at));
   cpu.runtime.update_hflags();
@@ -216,6 +220,39 @@ for (const tier of ['interp', 'jit', 'auto'] as const) {
     assert.equal(cpu.readSlot(RIP), 0x2003n);
   });
 }
+
+test('a background compiler delivers regions while the guest runs', () => {
+  let worker: Worker | undefined;
+  const { cpu, bus, ram } = make('auto', [1, 1, 8, 0x40, 6, 256 - 6, HALT], 0x1000, (start) => {
+    worker = new Worker(new URL('../../host/node/compile-worker.js', import.meta.url), { workerData: start });
+  });
+  let expected = 0;
+  // a device rewrites the loop again and again, and empties the cache once, while its regions are being compiled
+  bus.onOut = (count) => {
+    expected += ram[0x1001]!;
+    if (count % 5000 !== 0) return;
+    ram[0x1001] = (ram[0x1001]! % 100) + 1;
+    cpu.ramWritten(0x1001, 1);
+    if (count === 60_000) cpu.requestExit();
+  };
+  cpu.writeSlot(RCX, 100_000n);
+  assert.equal(cpu.run().kind, 'interrupted');
+  cpu.flushTranslations();
+  const patience = Date.now() + 10_000;
+  for (let halted = false; !halted; ) {
+    halted = cpu.run().kind === 'halted';
+    if (!halted || cpu.counters.regionModules > 0 || Date.now() > patience) continue;
+    // not one region in time: once more
+    cpu.writeSlot(RIP, 0x1000n);
+    cpu.writeSlot(RCX, 100_000n);
+    cpu.writeSlot(0x148, 0n);
+    halted = false;
+  }
+  assert.equal(cpu.readSlot(RAX), BigInt(expected));
+  assert.ok(cpu.counters.regionModules > 0);
+  cpu.dispose();
+  return worker?.terminate();
+});
 
 test('the block cache forgets everything when asked, and goes on', () => {
   const { cpu } = make('auto', [1, 3, 6, 256 - 4, HALT]);

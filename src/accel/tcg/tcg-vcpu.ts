@@ -10,6 +10,7 @@ import {
 import type { CpuIrqSink } from '../../core/cpu-ports.ts';
 import type { TargetDescriptor } from '../../target/target.ts';
 import type { Vcpu, VcpuBus, VcpuExit } from '../accelerator.ts';
+import type { CompilerStart } from './compile-channel.ts';
 import { formatCounters, TcgCounters } from './counters.ts';
 import { generateInterpreter } from './interp/generate.ts';
 import { hex64, LOG_EXEC, LOG_GUEST_ERRORS, LOG_INT, NO_LOG, type TcgLog } from './log.ts';
@@ -35,6 +36,8 @@ export interface TcgVcpuOptions {
   readonly log?: TcgLog;
   /** A clock for the counters only; nothing the guest sees depends on it. */
   readonly nowNs?: () => number;
+  /** Starts a thread that calls `runCompiler(start)`; without it regions are compiled on the vCPU's own thread. */
+  readonly startCompiler?: (start: CompilerStart) => void;
 }
 
 const HALTED: VcpuExit = { kind: 'halted' };
@@ -101,7 +104,7 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
     this.translator.hotThreshold = this.tier === 'interp' ? NEVER_HOT : this.tier === 'jit' ? 1 : HOT_THRESHOLD;
     this.regions = this.tier === 'interp' ? undefined : new RegionManager({
       memory, cpuBase: this.cpuBase, runtime, target, table, counters: this.counters, log: this.log, nowNs,
-      hotThreshold: this.translator.hotThreshold, eager: this.tier === 'jit',
+      hotThreshold: this.translator.hotThreshold, eager: this.tier === 'jit', startCompiler: options.startCompiler,
     });
     this.reset();
   }
@@ -256,6 +259,7 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
   private handle(reason: number): VcpuExit | undefined {
     this.counters.exits++;
     if (this.uncached !== 0) this.dropUncached();
+    this.regions?.poll();
     switch (reason) {
       case EXIT_TRANSLATE:
         return this.translate();
@@ -390,6 +394,11 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
   flushTranslations(): void {
     this.cache.flushAll();
     this.lastTraced = 0;
+  }
+
+  /** Ends the background compiler. The vCPU must not run afterwards. */
+  dispose(): void {
+    this.regions?.dispose();
   }
 
   // ---- reports
