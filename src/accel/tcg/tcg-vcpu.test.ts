@@ -221,7 +221,7 @@ for (const tier of ['interp', 'jit', 'auto'] as const) {
   });
 }
 
-test('a background compiler delivers regions while the guest runs', () => {
+test('a background compiler delivers regions while the guest runs', async () => {
   let worker: Worker | undefined;
   const { cpu, bus, ram } = make('auto', [1, 1, 8, 0x40, 6, 256 - 6, HALT], 0x1000, (start) => {
     worker = new Worker(new URL('../../host/node/compile-worker.js', import.meta.url), { workerData: start });
@@ -251,7 +251,7 @@ test('a background compiler delivers regions while the guest runs', () => {
   assert.equal(cpu.readSlot(RAX), BigInt(expected));
   assert.ok(cpu.counters.regionModules > 0);
   cpu.dispose();
-  return worker?.terminate();
+  await worker?.terminate();
 });
 
 test('the block cache forgets everything when asked, and goes on', () => {
