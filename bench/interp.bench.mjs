@@ -115,7 +115,7 @@ for (const [name, emit] of Object.entries(loops)) {
   rip += 0x100;
   const iterations = 3_000_000;
   let best = Infinity;
-  for (let round = 0; round < 6; round++) {
+  for (let round = 0; round < 12; round++) {
     view.setBigInt64(cpuBase + X.RIP, BigInt(start), true);
     view.setBigInt64(cpuBase + X.RAX, BigInt(iterations), true);
     const begin = performance.now();
