@@ -186,12 +186,20 @@ export class LazyFlags extends Decoder {
     else ir.op(wide ? OP.sub_i64 : OP.sub_i32, CC_DST, a, b);
   }
 
-  /** Slot `slot` is about to change: copy what depends on it. */
+  /** Slot `slot` is about to change: write out what depends on it and refer to the copies from now on. */
   willWrite(slot: number): void {
-    if (this.pendKind !== P_NONE && (this.pendA === slot || this.pendB === slot)) {
-      this.flushFlags();
-      this.pendKind = P_NONE;
+    if (this.pendKind === P_NONE || (this.pendA !== slot && this.pendB !== slot)) return;
+    this.flushFlags();
+    if (this.pendKind === P_TEST) {
+      this.pendKind = P_RESULT;
+      this.pendA = CC_DST;
+      this.pendB = NO_SLOT;
+      return;
     }
+    if (this.pendB === slot) this.pendB = CC_SRC;
+    if (this.pendA !== slot) return;
+    if (this.pendKind === P_CMP) this.pendKind = P_NONE;
+    else this.pendA = CC_DST;
   }
 
   /** Makes CC_OP, CC_DST, CC_SRC valid in their slots: before a helper that reads flags and at the end of the block. */
