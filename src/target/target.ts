@@ -48,5 +48,9 @@ export interface TargetDescriptor {
   /** Appends the IR of one block to `ir` (begun by the caller). Never throws for guest bytes: undefined opcodes raise #UD at run time. */
   translateBlock(request: TranslationRequest, ir: IrBuilder, result: TranslatedBlock): void;
   /** One line of disassembly per instruction, for `-d in_asm` and the monitor. */
-  disassemble(bytes: Uint8Array, rip: bigint, flags: number): { readonly text: string; readonly length: number };
+  disassemble(
+    bytes: Uint8Array,
+    rip: bigint,
+    flags: number,
+  ): { readonly text: string; readonly length: number };
 }

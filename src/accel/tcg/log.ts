@@ -12,8 +12,16 @@ export const LOG_CPU = 0x200;
 
 /** Names as the command line takes them. */
 export const LOG_ITEMS: Readonly<Record<string, number>> = {
-  in_asm: LOG_IN_ASM, op: LOG_OP, op_opt: LOG_OP_OPT, out_asm: LOG_OUT_ASM, int: LOG_INT, exec: LOG_EXEC, mmu: LOG_MMU,
-  guest_errors: LOG_GUEST_ERRORS, unimp: LOG_UNIMP, cpu: LOG_CPU,
+  in_asm: LOG_IN_ASM,
+  op: LOG_OP,
+  op_opt: LOG_OP_OPT,
+  out_asm: LOG_OUT_ASM,
+  int: LOG_INT,
+  exec: LOG_EXEC,
+  mmu: LOG_MMU,
+  guest_errors: LOG_GUEST_ERRORS,
+  unimp: LOG_UNIMP,
+  cpu: LOG_CPU,
 };
 
 /** Where the translator's log goes. `mask` may change while the machine runs (monitor command `log`). */

@@ -1,5 +1,15 @@
 import {
-  JC_BASE, JC_BITS, JC_ENTRIES, JC_ENTRY_SHIFT, JC_FUNC, JC_KEY, JC_RIP, JC_TB, SLOT_EXIT_REQUEST, SLOT_KEY, SLOT_RIP,
+  JC_BASE,
+  JC_BITS,
+  JC_ENTRIES,
+  JC_ENTRY_SHIFT,
+  JC_FUNC,
+  JC_KEY,
+  JC_RIP,
+  JC_TB,
+  SLOT_EXIT_REQUEST,
+  SLOT_KEY,
+  SLOT_RIP,
 } from '../../runtime/tcg/layout.ts';
 import { assert } from '../../util/errors.ts';
 import type { RegionContext } from './region-context.ts';

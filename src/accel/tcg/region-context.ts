@@ -1,17 +1,13 @@
 import type { HelperInfo } from '../../ir/helper-table.ts';
 import { NO_SLOT, OP_INFO, type OpInfo } from '../../ir/ops.ts';
-import {
-  SLOT_FAULT, SLOT_RESTORE, SLOT_RIP,
-} from '../../runtime/tcg/layout.ts';
+import { SLOT_FAULT, SLOT_RESTORE, SLOT_RIP } from '../../runtime/tcg/layout.ts';
 import { SCRATCH, TEMP_BASE, TEMP_LIMIT } from '../../runtime/x86/layout.ts';
 import { assert } from '../../util/errors.ts';
 import type { LoweringContext } from './lowering-context.ts';
 import { LOWERING_OF, lowerHelperCall, TYPE_OF } from './lowering.ts';
 import type { RegionFlow } from './region-flow.ts';
 import type { RegionImports } from './region-imports.ts';
-import {
-  CALL, MOVI, OP_FLAGS, PURE, READS_A, READS_B, READS_C, READS_D,
-} from './region-ops.ts';
+import { CALL, MOVI, OP_FLAGS, PURE, READS_A, READS_B, READS_C, READS_D } from './region-ops.ts';
 import type { Region, RegionBlock } from './region.ts';
 import type { WasmCode } from './wasm/code.ts';
 import * as W from './wasm/opcodes.ts';
@@ -40,20 +36,29 @@ export interface RegionFlowControl {
 
 function loadOf(type: W.ValueType): number {
   switch (type) {
-    case W.F32: return W.F32_LOAD;
-    case W.F64: return W.F64_LOAD;
-    case W.V128: return W.V128_LOAD;
-    case W.I32: return W.I32_LOAD;
-    default: return W.I64_LOAD;
+    case W.F32:
+      return W.F32_LOAD;
+    case W.F64:
+      return W.F64_LOAD;
+    case W.V128:
+      return W.V128_LOAD;
+    case W.I32:
+      return W.I32_LOAD;
+    default:
+      return W.I64_LOAD;
   }
 }
 
 function storeOf(type: W.ValueType): number {
   switch (type) {
-    case W.F32: return W.F32_STORE;
-    case W.F64: return W.F64_STORE;
-    case W.V128: return W.V128_STORE;
-    default: return W.I64_STORE;
+    case W.F32:
+      return W.F32_STORE;
+    case W.F64:
+      return W.F64_STORE;
+    case W.V128:
+      return W.V128_STORE;
+    default:
+      return W.I64_STORE;
   }
 }
 
@@ -117,7 +122,8 @@ export class RegionContext implements LoweringContext {
     this.control = control;
     this.regionNumber++;
     this.scratchLocals.clear();
-    for (let n = 0; n < 32; n++) this.slotLocals[n] = (this.flow.mentioned & (1 << n)) === 0 ? -1 : this.code.local(W.I64);
+    for (let n = 0; n < 32; n++)
+      this.slotLocals[n] = (this.flow.mentioned & (1 << n)) === 0 ? -1 : this.code.local(W.I64);
   }
 
   // ---- promoted slots
@@ -213,7 +219,10 @@ export class RegionContext implements LoweringContext {
     this.markConsumed(at, flags);
     for (let i = 0; i < this.pending.length; ) {
       const p = this.pending[i]!;
-      if (!this.consumed.has(p) && ((this.cellMask[p]! & mask) !== 0 || (cell >= 0 && this.mentions(p, cell)))) {
+      if (
+        !this.consumed.has(p) &&
+        ((this.cellMask[p]! & mask) !== 0 || (cell >= 0 && this.mentions(p, cell)))
+      ) {
         this.flush(p);
         i = 0;
       } else {
@@ -261,7 +270,8 @@ export class RegionContext implements LoweringContext {
 
   /** Puts off an operation whose only use comes later in the block. */
   private defer(index: number, at: number, flags: number, cell: number): boolean {
-    if ((flags & PURE) === 0 || this.flow.uses[index] !== 1 || this.pending.length >= MAX_PENDING) return false;
+    if ((flags & PURE) === 0 || this.flow.uses[index] !== 1 || this.pending.length >= MAX_PENDING)
+      return false;
     let height = 1;
     let ok = true;
     let mask = this.flow.readMask(at, flags);
@@ -668,4 +678,3 @@ export class RegionContext implements LoweringContext {
     assert(false, 'terminator inside a block');
   }
 }
-

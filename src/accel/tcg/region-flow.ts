@@ -3,7 +3,22 @@ import { NO_SLOT } from '../../ir/ops.ts';
 import { TEMP_BASE, TEMP_LIMIT } from '../../runtime/x86/layout.ts';
 import type { RegionGraph } from './region-graph.ts';
 import {
-  BR, BYTES_A, BYTES_B, BYTES_C, BYTES_D, CALL, FAULTS, GOTO, MOVI, OP_FLAGS, PURE, READS_A, READS_B, READS_C, READS_D, WRITES_D,
+  BR,
+  BYTES_A,
+  BYTES_B,
+  BYTES_C,
+  BYTES_D,
+  CALL,
+  FAULTS,
+  GOTO,
+  MOVI,
+  OP_FLAGS,
+  PURE,
+  READS_A,
+  READS_B,
+  READS_C,
+  READS_D,
+  WRITES_D,
 } from './region-ops.ts';
 import { EXIT, MAX_REGION_OPS, type Region, type RegionBlock } from './region.ts';
 import { REGION_MAX_BLOCKS } from './tuning.ts';
@@ -177,7 +192,11 @@ export class RegionFlow {
     const opcode = this.words[block.terminator]! & 0xffff;
     if (opcode === GOTO) return this.edgeLive1(block, block.taken);
     if (opcode === BR) {
-      return this.edgeLive1(block, block.taken) | this.edgeLive1(block, block.other) | this.bit(this.words[block.terminator + 1]! & 0xffff);
+      return (
+        this.edgeLive1(block, block.taken) |
+        this.edgeLive1(block, block.other) |
+        this.bit(this.words[block.terminator + 1]! & 0xffff)
+      );
     }
     return ALL;
   }
@@ -358,7 +377,11 @@ export class RegionFlow {
     const opcode = this.words[block.terminator]! & 0xffff;
     if (opcode === GOTO) return this.edgeLive(b, block.taken);
     if (opcode !== BR) return this.dirtyOut[b]!;
-    return this.edgeLive(b, block.taken) | this.edgeLive(b, block.other) | this.bit(this.words[block.terminator + 1]! & 0xffff);
+    return (
+      this.edgeLive(b, block.taken) |
+      this.edgeLive(b, block.other) |
+      this.bit(this.words[block.terminator + 1]! & 0xffff)
+    );
   }
 
   private findLive(): void {
@@ -377,7 +400,8 @@ export class RegionFlow {
         }
       }
     }
-    for (const b of order) mentioned |= this.dirtyOut[b]! | this.liveIn[b]! | this.dirtyIn[b]! | this.liveOut(b);
+    for (const b of order)
+      mentioned |= this.dirtyOut[b]! | this.liveIn[b]! | this.dirtyIn[b]! | this.liveOut(b);
     this.mentioned = mentioned;
     this.loads = this.liveIn[entry]!;
   }

@@ -1,6 +1,4 @@
-import {
-  TB_FUNC, TB_HOST_PC2, TB_HOT, TB_IR, TB_KEY, TB_RIP, TB_SIZE,
-} from '../../runtime/tcg/layout.ts';
+import { TB_FUNC, TB_HOST_PC2, TB_HOT, TB_IR, TB_KEY, TB_RIP, TB_SIZE } from '../../runtime/tcg/layout.ts';
 import { HF_CS64 } from '../../runtime/x86/layout.ts';
 import { UNFUSED } from './interp/fusion.ts';
 import { BR, GOTO, OP_FLAGS, OP_WORDS, TERMINATOR } from './region-ops.ts';
@@ -43,7 +41,16 @@ export class RegionFormer {
     const keyHi = this.words[((entryTb + TB_KEY) >>> 2) + 1]!;
     this.add(entryTb);
     for (let i = 0; i < this.blocks.length; i++) this.linkSuccessors(this.blocks[i]!);
-    return { entry: 0, blocks: this.blocks, ops: this.ops, opcodes: this.opcodes, opCount: this.opCount, insns: this.insns, keyLo, keyHi };
+    return {
+      entry: 0,
+      blocks: this.blocks,
+      ops: this.ops,
+      opcodes: this.opcodes,
+      opCount: this.opCount,
+      insns: this.insns,
+      keyLo,
+      keyHi,
+    };
   }
 
   private linkSuccessors(block: RegionBlock): void {
@@ -68,7 +75,8 @@ export class RegionFormer {
 
   private mayJoin(tb: number, from: RegionBlock): boolean {
     const w = this.words;
-    if (this.blocks.length >= this.o.maxBlocks || this.opCount > MAX_REGION_OPS - TB_MAX_BYTES / 8) return false;
+    if (this.blocks.length >= this.o.maxBlocks || this.opCount > MAX_REGION_OPS - TB_MAX_BYTES / 8)
+      return false;
     if (this.insns + (w[(tb + TB_SIZE) >>> 2]! >>> 16) > this.o.maxInsns) return false;
     const compiled = w[(tb + TB_FUNC) >>> 2]! !== 0;
     // what has a region of its own elsewhere stays there: it is called often, from several places
@@ -104,13 +112,17 @@ export class RegionFormer {
       tb,
       ripLo: w[(tb + TB_RIP) >>> 2]!,
       ripHi: w[((tb + TB_RIP) >>> 2) + 1]!,
-      irStart, terminator: at, firstOp, endOp: this.opCount,
-      taken: EXIT, other: EXIT,
-      page, page2: w[(tb + TB_HOST_PC2) >>> 2] === 0 ? page : page + 1,
+      irStart,
+      terminator: at,
+      firstOp,
+      endOp: this.opCount,
+      taken: EXIT,
+      other: EXIT,
+      page,
+      page2: w[(tb + TB_HOST_PC2) >>> 2] === 0 ? page : page + 1,
     });
     this.indexOf.set(tb, index);
     this.insns += w[(tb + TB_SIZE) >>> 2]! >>> 16;
     return index;
   }
 }
-

@@ -103,7 +103,12 @@ function dominates(a: number, b: number, idom: Int32Array, rank: Int32Array): bo
 }
 
 /** Cuts edges back to a block that does not dominate their source; true if there were any. */
-function cutIrreducible(region: Region, order: readonly number[], rank: Int32Array, idom: Int32Array): boolean {
+function cutIrreducible(
+  region: Region,
+  order: readonly number[],
+  rank: Int32Array,
+  idom: Int32Array,
+): boolean {
   let cut = false;
   const bad = (from: number, to: number): boolean =>
     to !== EXIT && rank[to]! <= rank[from]! && !dominates(to, from, idom, rank);

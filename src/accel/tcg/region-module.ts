@@ -55,7 +55,13 @@ export class RegionModuleBuilder {
   add(region: Region, slot: number): number {
     const { words, cpuBase } = this.o;
     generateRegion(region, {
-      words, cpuBase, flow: this.flow, cx: this.cx, code: this.code, imports: this.imports, voidType: this.voidType,
+      words,
+      cpuBase,
+      flow: this.flow,
+      cx: this.cx,
+      code: this.code,
+      imports: this.imports,
+      voidType: this.voidType,
     });
     this.module.addFunction(this.voidType, this.code);
     this.slots.push(slot);

@@ -35,7 +35,7 @@ const INTEGER_D: ReadonlySet<string> = new Set(['vmask8', 'vmask32', 'vmask64'])
 function operandFlags(info: OpInfo): number {
   const bytes = isVectorOrFloat(info);
   let flags = 0;
-  if (info.args > 0) flags |= (bytes && !INTEGER_A.has(info.base)) ? BYTES_A : READS_A;
+  if (info.args > 0) flags |= bytes && !INTEGER_A.has(info.base) ? BYTES_A : READS_A;
   if (info.args > 1) flags |= bytes ? BYTES_B : READS_B;
   if (info.args > 2) flags |= bytes ? BYTES_C : READS_C;
   if (info.writesD) flags |= bytes && !INTEGER_D.has(info.base) ? BYTES_D : WRITES_D;

@@ -3,11 +3,39 @@ import { test } from 'node:test';
 import { IrBuilder } from '../../ir/builder.ts';
 import { OP, OP_INFO } from '../../ir/ops.ts';
 import {
-  EXIT_REQUESTED, JC_BASE, JC_BITS, JC_ENTRIES, JC_ENTRY_SIZE, JC_FUNC, JC_IR, JC_KEY, JC_RIP, JC_TB, SLOT_EXIT_REQUEST, SLOT_FAULT, SLOT_KEY,
-  SLOT_RESTORE, SLOT_RIP, TB_ARENA, TB_DESCRIPTOR_SIZE, TB_HOT, TB_IR, TB_KEY, TB_RIP, TB_SIZE,
+  EXIT_REQUESTED,
+  JC_BASE,
+  JC_BITS,
+  JC_ENTRIES,
+  JC_ENTRY_SIZE,
+  JC_FUNC,
+  JC_IR,
+  JC_KEY,
+  JC_RIP,
+  JC_TB,
+  SLOT_EXIT_REQUEST,
+  SLOT_FAULT,
+  SLOT_KEY,
+  SLOT_RESTORE,
+  SLOT_RIP,
+  TB_ARENA,
+  TB_DESCRIPTOR_SIZE,
+  TB_HOT,
+  TB_IR,
+  TB_KEY,
+  TB_RIP,
+  TB_SIZE,
 } from '../../runtime/tcg/layout.ts';
 import {
-  LOCAL_SLOT_LIMIT, MSR_STORE, RAX, RBX, RCX, RDX, RSI, TEMP_BASE, TEMP_LIMIT,
+  LOCAL_SLOT_LIMIT,
+  MSR_STORE,
+  RAX,
+  RBX,
+  RCX,
+  RDX,
+  RSI,
+  TEMP_BASE,
+  TEMP_LIMIT,
 } from '../../runtime/x86/layout.ts';
 import { generateInterpreter } from './interp/generate.ts';
 import { BLOCK_RIP, OpMachine, type OpEnvironment } from './op-machine.cases.ts';
@@ -60,10 +88,15 @@ class Harness {
       }) as never,
     };
     const module = new this.wasm.Module(generateInterpreter({ cpuBase, helpers }));
-    const instance = new this.wasm.Instance(module, { env: { memory, table: this.table }, runtime: this.runtime });
+    const instance = new this.wasm.Instance(module, {
+      env: { memory, table: this.table },
+      runtime: this.runtime,
+    });
     this.enter = instance.exports['enter'] as () => number;
     this.builder = new RegionModuleBuilder({
-      words: this.words, cpuBase, target: { helpers, localSlotLimit: LOCAL_SLOT_LIMIT },
+      words: this.words,
+      cpuBase,
+      target: { helpers, localSlotLimit: LOCAL_SLOT_LIMIT },
     });
   }
 
@@ -97,7 +130,9 @@ class Harness {
 
   entryAddress(rip: bigint): number {
     const low = lo(rip);
-    return this.environment.cpuBase + JC_BASE + (((low ^ (low >>> JC_BITS)) & (JC_ENTRIES - 1)) * JC_ENTRY_SIZE);
+    return (
+      this.environment.cpuBase + JC_BASE + ((low ^ (low >>> JC_BITS)) & (JC_ENTRIES - 1)) * JC_ENTRY_SIZE
+    );
   }
 
   jumpCache(rip: bigint, tb: number, func: number): void {
@@ -114,11 +149,14 @@ class Harness {
     const region = new RegionFormer({
       words: this.words,
       peek: (ripLo, ripHi) => this.blocks.get((BigInt(ripHi >>> 0) << 32n) | BigInt(ripLo >>> 0)) ?? 0,
-      maxInsns: 1000, maxBlocks: 64, maxHotLeft: 0x7fffffff,
+      maxInsns: 1000,
+      maxBlocks: 64,
+      maxHotLeft: 0x7fffffff,
     }).form(this.blocks.get(rip)!);
     this.builder.add(region, slot);
     new this.wasm.Instance(new this.wasm.Module(this.builder.finish()), {
-      env: { memory: this.environment.memory, table: this.table }, runtime: this.runtime,
+      env: { memory: this.environment.memory, table: this.table },
+      runtime: this.runtime,
     });
     this.jumpCache(rip, this.blocks.get(rip)!, slot);
     return region.blocks.length;
@@ -253,14 +291,23 @@ class Random {
 const SLOTS = [RAX, RBX, RDX, 0x40, 0x48, 0x80, 0x88, 0x98];
 const MEMORY_SLOTS = [MSR_STORE, MSR_STORE + 8];
 const MAPPED = 0xffff_8880_1234_5000n;
-const PURE_OPS = OP_INFO.filter((i) => i.effect === undefined && ['dab', 'dai', 'dabc'].includes(i.format) &&
-  (i.type === 'i32' || i.type === 'i64' || /^(mov|movi|select|ext|dep)/.test(i.base)));
+const PURE_OPS = OP_INFO.filter(
+  (i) =>
+    i.effect === undefined &&
+    ['dab', 'dai', 'dabc'].includes(i.format) &&
+    (i.type === 'i32' || i.type === 'i64' || /^(mov|movi|select|ext|dep)/.test(i.base)),
+);
 const LOADS = [OP.ld8u, OP.ld8s, OP.ld16u, OP.ld16s, OP.ld32u, OP.ld32s, OP.ld64];
 const STORES = [OP.st8, OP.st16, OP.st32, OP.st64];
 
 /** Appends random operations; `temps` are the temporaries that have a value. */
 function emitRandom(ir: IrBuilder, r: Random, m: OpMachine, temps: number[]): void {
-  const source = (): number => (temps.length > 0 && r.below(2) === 0 ? r.pick(temps) : r.below(8) === 0 ? r.pick(MEMORY_SLOTS) : r.pick(SLOTS));
+  const source = (): number =>
+    temps.length > 0 && r.below(2) === 0
+      ? r.pick(temps)
+      : r.below(8) === 0
+        ? r.pick(MEMORY_SLOTS)
+        : r.pick(SLOTS);
   const target = (): number => {
     if (r.below(3) === 0) return r.below(6) === 0 ? r.pick(MEMORY_SLOTS) : r.pick(SLOTS);
     if (temps.length > 0 && r.below(4) === 0) return r.pick(temps);
@@ -288,7 +335,14 @@ function emitRandom(ir: IrBuilder, r: Random, m: OpMachine, temps: number[]): vo
       const info = r.pick(PURE_OPS);
       const [a, b, c] = [source(), source(), source()];
       return write((d) => {
-        if (info.format === 'dai') ir.imm64(info.opcode, d, a, r.below(2) === 0 ? r.below(64) : r.below(0xffffffff) | 0, r.pick([0, -1, 0x1234]));
+        if (info.format === 'dai')
+          ir.imm64(
+            info.opcode,
+            d,
+            a,
+            r.below(2) === 0 ? r.below(64) : r.below(0xffffffff) | 0,
+            r.pick([0, -1, 0x1234]),
+          );
         else if (info.format === 'dabc') ir.op4(info.opcode, d, a, b, c, r.below(4), r.below(1000) - 500);
         else ir.op(info.opcode, d, a, b);
       });
@@ -325,16 +379,19 @@ test('random programs do the same in the interpreter and compiled', () => {
     const r = new Random(seed * 7 + 1);
     m.reset();
     m.set(SLOT_KEY, KEY_64BIT);
-    for (const slot of [...SLOTS, ...MEMORY_SLOTS]) m.set(slot, BigInt(r.below(0x1_0000_0000)) * BigInt(r.pick([0, 1, 0x1_0000_0001])));
-    for (let i = 0; i < 256; i += 8) m.view.setBigUint64(0x800_0000 + i, BigInt(r.below(0x1_0000_0000)) * 0x1_0001n, true);
+    for (const slot of [...SLOTS, ...MEMORY_SLOTS])
+      m.set(slot, BigInt(r.below(0x1_0000_0000)) * BigInt(r.pick([0, 1, 0x1_0000_0001])));
+    for (let i = 0; i < 256; i += 8)
+      m.view.setBigUint64(0x800_0000 + i, BigInt(r.below(0x1_0000_0000)) * 0x1_0001n, true);
     m.map(0, true, true);
     m.set(RSI, MAPPED);
     m.set(RCX, 50n);
   };
-  const result = (): string => JSON.stringify([
-    ...[...SLOTS, ...MEMORY_SLOTS, RCX, SLOT_RIP].map((s) => m.get(s).toString(16)),
-    ...Array.from({ length: 32 }, (_, i) => m.view.getBigUint64(0x800_0000 + i * 8, true).toString(16)),
-  ]);
+  const result = (): string =>
+    JSON.stringify([
+      ...[...SLOTS, ...MEMORY_SLOTS, RCX, SLOT_RIP].map((s) => m.get(s).toString(16)),
+      ...Array.from({ length: 32 }, (_, i) => m.view.getBigUint64(0x800_0000 + i * 8, true).toString(16)),
+    ]);
   for (let seed = 1; seed <= 400; seed++) {
     h.reset();
     start(seed);

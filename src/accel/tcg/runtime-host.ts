@@ -41,7 +41,12 @@ declare const crypto: { getRandomValues(array: Int32Array): Int32Array };
 type HostFunctions = Readonly<Record<string, (...values: number[]) => number | undefined>>;
 
 /** The `host` imports of the runtime module: numbers only, results of 32 bits. */
-export function hostImports(memory: TcgMemory, cpuBase: number, bus: VcpuBus, hooks: HostHooks): HostFunctions {
+export function hostImports(
+  memory: TcgMemory,
+  cpuBase: number,
+  bus: VcpuBus,
+  hooks: HostHooks,
+): HostFunctions {
   const scratch = (cpuBase + SCRATCH) >>> 2;
   const words = memory.u32;
   const call = (action: () => void): undefined => {

@@ -1,6 +1,25 @@
 import {
-  CODE_MASK, PAGE_CODE, PAGE_FLAGS, TB_ARENA, TB_ARENA_END, TB_DESCRIPTOR_SIZE, TB_FLAGS, TB_FUNC, TB_HASH_NEXT, TB_HOST_PC,
-  TB_HOST_PC2, TB_HOT, TB_INSNS, TB_INVALID, TB_IR, TB_IR_END, TB_KEY, TB_PAGE_NEXT, TB_PAGE_NEXT2, TB_RIP, TB_SIZE,
+  CODE_MASK,
+  PAGE_CODE,
+  PAGE_FLAGS,
+  TB_ARENA,
+  TB_ARENA_END,
+  TB_DESCRIPTOR_SIZE,
+  TB_FLAGS,
+  TB_FUNC,
+  TB_HASH_NEXT,
+  TB_HOST_PC,
+  TB_HOST_PC2,
+  TB_HOT,
+  TB_INSNS,
+  TB_INVALID,
+  TB_IR,
+  TB_IR_END,
+  TB_KEY,
+  TB_PAGE_NEXT,
+  TB_PAGE_NEXT2,
+  TB_RIP,
+  TB_SIZE,
 } from '../../runtime/tcg/layout.ts';
 import type { TcgCounters } from './counters.ts';
 import type { TcgMemory } from './tcg-memory.ts';
@@ -133,7 +152,8 @@ export class TbCache {
     const first = this.partStart(tb, which) >> 6;
     const last = (this.partEnd(tb, which) - 1) >> 6;
     const at = (CODE_MASK >>> 2) + page * 2;
-    for (let granule = first; granule <= last; granule++) this.u32[at + (granule >> 5)]! |= 1 << (granule & 31);
+    for (let granule = first; granule <= last; granule++)
+      this.u32[at + (granule >> 5)]! |= 1 << (granule & 31);
   }
 
   /** True when some block lies on the page of this address. */
@@ -147,7 +167,8 @@ export class TbCache {
     const end = hostAddr + size;
     for (let at = hostAddr; at < end; at = (at & ~0xfff) + 4096) {
       const page = at >>> 12;
-      if (this.pageHead[page] !== 0) killed += this.invalidateInPage(page, at & 0xfff, Math.min(end - (page << 12 >>> 0), 4096));
+      if (this.pageHead[page] !== 0)
+        killed += this.invalidateInPage(page, at & 0xfff, Math.min(end - ((page << 12) >>> 0), 4096));
     }
     return killed;
   }

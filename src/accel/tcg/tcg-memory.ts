@@ -1,6 +1,15 @@
 import {
-  RAM_BASE, RAM_MAP_COUNT, RAM_MAP_FLAGS, RAM_MAP_HOST, RAM_MAP_MAX, RAM_MAP_ROM, RAM_MAP_ROWS,
-  RAM_MAP_SIZE, RAM_MAP_START, VCPU_BASE, VCPU_STRIDE,
+  RAM_BASE,
+  RAM_MAP_COUNT,
+  RAM_MAP_FLAGS,
+  RAM_MAP_HOST,
+  RAM_MAP_MAX,
+  RAM_MAP_ROM,
+  RAM_MAP_ROWS,
+  RAM_MAP_SIZE,
+  RAM_MAP_START,
+  VCPU_BASE,
+  VCPU_STRIDE,
 } from '../../runtime/tcg/layout.ts';
 import { assert, UserError } from '../../util/errors.ts';
 import { WASM_PAGE_SIZE, webAssembly, type WasmMemory } from './webassembly.ts';
@@ -30,7 +39,11 @@ export class TcgMemory {
   /** Throws `UserError` when the host cannot give that much memory. */
   constructor(ramBytes: number) {
     const pages = Math.ceil((RAM_BASE + ramBytes) / WASM_PAGE_SIZE);
-    if (pages > MAX_PAGES) throw new UserError('ram-size', `guest memory of ${ramBytes} bytes is more than the translator can map`);
+    if (pages > MAX_PAGES)
+      throw new UserError(
+        'ram-size',
+        `guest memory of ${ramBytes} bytes is more than the translator can map`,
+      );
     const { Memory } = webAssembly();
     try {
       this.memory = new Memory({ initial: pages, maximum: MAX_PAGES, shared: true });

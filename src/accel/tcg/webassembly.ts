@@ -29,7 +29,10 @@ export type WasmImports = Readonly<Record<string, Readonly<Record<string, unknow
 export interface WasmApi {
   readonly Memory: new (descriptor: { initial: number; maximum: number; shared: true }) => WasmMemory;
   readonly Table: new (descriptor: { element: 'anyfunc'; initial: number; maximum?: number }) => WasmTable;
-  readonly Global: new (descriptor: { value: 'i32' | 'i64'; mutable: boolean }, value: number | bigint) => WasmGlobal;
+  readonly Global: new (
+    descriptor: { value: 'i32' | 'i64'; mutable: boolean },
+    value: number | bigint,
+  ) => WasmGlobal;
   readonly Module: new (bytes: Uint8Array) => WasmModuleHandle;
   readonly Instance: new (module: WasmModuleHandle, imports: WasmImports) => WasmInstance;
 }

@@ -1,16 +1,78 @@
 import {
-  CR0, CR2, CR3, CR4, CS, DR0, DR6, DR7, DS, EFER, ES, FS, GDT_BASE, GDT_LIMIT, GS, IDT_BASE, IDT_LIMIT, KERNEL_GS_BASE, LDTR,
-  RAX, RBP, RBX, RCX, RDI, RDX, RIP, RSI, RSP, SEG, SEG_ATTR, SEG_BASE, SEG_LIMIT, SEG_SELECTOR, SEG_STRIDE, SS, TR,
+  CR0,
+  CR2,
+  CR3,
+  CR4,
+  CS,
+  DR0,
+  DR6,
+  DR7,
+  DS,
+  EFER,
+  ES,
+  FS,
+  GDT_BASE,
+  GDT_LIMIT,
+  GS,
+  IDT_BASE,
+  IDT_LIMIT,
+  KERNEL_GS_BASE,
+  LDTR,
+  RAX,
+  RBP,
+  RBX,
+  RCX,
+  RDI,
+  RDX,
+  RIP,
+  RSI,
+  RSP,
+  SEG,
+  SEG_ATTR,
+  SEG_BASE,
+  SEG_LIMIT,
+  SEG_SELECTOR,
+  SEG_STRIDE,
+  SS,
+  TR,
 } from '../../runtime/x86/layout.ts';
 import type { TcgVcpu } from './tcg-vcpu.ts';
 
 /** Register names of the API, the monitor and the debugger, with their slots. RFLAGS is computed, see `readRegister`. */
 export const X86_REGISTER_SLOTS: Readonly<Record<string, number>> = {
-  rax: RAX, rcx: RCX, rdx: RDX, rbx: RBX, rsp: RSP, rbp: RBP, rsi: RSI, rdi: RDI,
-  r8: 0x40, r9: 0x48, r10: 0x50, r11: 0x58, r12: 0x60, r13: 0x68, r14: 0x70, r15: 0x78,
-  rip: RIP, cr0: CR0, cr2: CR2, cr3: CR3, cr4: CR4, efer: EFER,
-  dr0: DR0, dr1: DR0 + 8, dr2: DR0 + 16, dr3: DR0 + 24, dr6: DR6, dr7: DR7,
-  gdt_base: GDT_BASE, gdt_limit: GDT_LIMIT, idt_base: IDT_BASE, idt_limit: IDT_LIMIT, kernel_gs_base: KERNEL_GS_BASE,
+  rax: RAX,
+  rcx: RCX,
+  rdx: RDX,
+  rbx: RBX,
+  rsp: RSP,
+  rbp: RBP,
+  rsi: RSI,
+  rdi: RDI,
+  r8: 0x40,
+  r9: 0x48,
+  r10: 0x50,
+  r11: 0x58,
+  r12: 0x60,
+  r13: 0x68,
+  r14: 0x70,
+  r15: 0x78,
+  rip: RIP,
+  cr0: CR0,
+  cr2: CR2,
+  cr3: CR3,
+  cr4: CR4,
+  efer: EFER,
+  dr0: DR0,
+  dr1: DR0 + 8,
+  dr2: DR0 + 16,
+  dr3: DR0 + 24,
+  dr6: DR6,
+  dr7: DR7,
+  gdt_base: GDT_BASE,
+  gdt_limit: GDT_LIMIT,
+  idt_base: IDT_BASE,
+  idt_limit: IDT_LIMIT,
+  kernel_gs_base: KERNEL_GS_BASE,
 };
 
 const SEGMENTS = { es: ES, cs: CS, ss: SS, ds: DS, fs: FS, gs: GS, ldtr: LDTR, tr: TR } as const;
@@ -101,10 +163,15 @@ export function applyFlatStart(cpu: TcgVcpu, start: FlatStart): void {
   cpu.writeSlot(GDT_BASE, BigInt(start.gdtBase));
   cpu.writeSlot(GDT_LIMIT, BigInt(start.gdtLimit));
   for (let r = RAX; r <= 0x78; r += 8) cpu.writeSlot(r, 0n);
-  for (const [name, value] of Object.entries(start.registers)) cpu.writeSlot(X86_REGISTER_SLOTS[name]!, BigInt(value));
+  for (const [name, value] of Object.entries(start.registers))
+    cpu.writeSlot(X86_REGISTER_SLOTS[name]!, BigInt(value));
   cpu.writeSlot(RIP, BigInt(start.rip));
   const flat = { base: 0n, limit: FLAT_LIMIT };
-  writeSegment(cpu, 'cs', { ...flat, selector: start.codeSelector, attributes: long ? ATTR_CODE64 : ATTR_CODE32 });
+  writeSegment(cpu, 'cs', {
+    ...flat,
+    selector: start.codeSelector,
+    attributes: long ? ATTR_CODE64 : ATTR_CODE32,
+  });
   for (const name of ['ds', 'es', 'ss', 'fs', 'gs'] as const) {
     writeSegment(cpu, name, { ...flat, selector: start.dataSelector, attributes: ATTR_DATA });
   }

@@ -20,7 +20,10 @@ test('the tables compile for every CPU model, every row has a handler', () => {
 
 test('every handler is used by a row', () => {
   const used = new Set(X86_TABLES.flatMap(([, table]) => table.map((row) => row.as ?? row.name)));
-  assert.deepEqual(Object.keys(X86_HANDLERS).filter((name) => !used.has(name)), []);
+  assert.deepEqual(
+    Object.keys(X86_HANDLERS).filter((name) => !used.has(name)),
+    [],
+  );
 });
 
 test('every row can be reached', () => {
@@ -29,23 +32,61 @@ test('every row can be reached', () => {
   for (const d of table.dispatch) {
     for (let index = 0; index < 1024; index++) {
       for (let cell = 0; cell < 64; cell++) {
-        for (let rm = 0; rm < 8; rm++) reached.add(findRow(d, index, cell >> 4, cell >> 3 & 1, cell & 7, rm));
+        for (let rm = 0; rm < 8; rm++)
+          reached.add(findRow(d, index, cell >> 4, (cell >> 3) & 1, cell & 7, rm));
       }
     }
   }
-  assert.deepEqual(table.rows.filter((_, n) => !reached.has(n)).map((row) => row.name), []);
+  assert.deepEqual(
+    table.rows.filter((_, n) => !reached.has(n)).map((row) => row.name),
+    [],
+  );
 });
 
 test('overlapping rows are refused', () => {
   const rows: readonly InsnTable[] = [
-    [{ op: 1, name: 'a' }, { op: 1, name: 'b' }],
-    [{ op: 1, name: 'a', operands: ['Eb'], reg: 1 }, { op: 1, name: 'b', operands: ['Eb'] }],
-    [{ op: 1, name: 'a', operands: ['M'], prefix: '66' }, { op: 1, name: 'b', operands: ['Wdq'], prefix: '66' }],
-    [{ op: 0, count: 8, name: 'a' }, { op: 7, name: 'b' }],
+    [
+      { op: 1, name: 'a' },
+      { op: 1, name: 'b' },
+    ],
+    [
+      { op: 1, name: 'a', operands: ['Eb'], reg: 1 },
+      { op: 1, name: 'b', operands: ['Eb'] },
+    ],
+    [
+      { op: 1, name: 'a', operands: ['M'], prefix: '66' },
+      { op: 1, name: 'b', operands: ['Wdq'], prefix: '66' },
+    ],
+    [
+      { op: 0, count: 8, name: 'a' },
+      { op: 7, name: 'b' },
+    ],
   ];
   for (const table of rows) assert.throws(() => compileTables([[0, table]], all), /overlap/);
-  compileTables([[0, [{ op: 1, name: 'a', operands: ['Eb'] }, { op: 1, name: 'b', operands: ['Eb'], prefix: 'f3' }]]], all);
-  compileTables([[0, [{ op: 1, name: 'a', mode: 'i64' }, { op: 1, name: 'b', mode: 'o64' }]]], all);
+  compileTables(
+    [
+      [
+        0,
+        [
+          { op: 1, name: 'a', operands: ['Eb'] },
+          { op: 1, name: 'b', operands: ['Eb'], prefix: 'f3' },
+        ],
+      ],
+    ],
+    all,
+  );
+  compileTables(
+    [
+      [
+        0,
+        [
+          { op: 1, name: 'a', mode: 'i64' },
+          { op: 1, name: 'b', mode: 'o64' },
+        ],
+      ],
+    ],
+    all,
+  );
 });
 
 test('a CPU without a feature decodes the instruction without the prefix', () => {
@@ -76,11 +117,24 @@ test('lengths agree with a recorded disassembler', () => {
 test('disassembly', () => {
   const target = createX86Target(all);
   const cases: readonly (readonly [string, string])[] = [
-    ['48 8b 43 08', 'mov rax, qword ptr [rbx+0x8]'], ['0f b6 04 b7', 'movzx eax, byte ptr [rdi+rsi*4]'], ['74 fe', 'je 0x1000'],
-    ['48 8d 05 10 00 00 00', 'lea rax, [rip+0x10]'], ['65 48 8b 04 25 28 00 00 00', 'mov rax, qword ptr gs:[0x28]'],
-    ['f0 48 0f b1 0f', 'lock cmpxchg qword ptr [rdi], rcx'], ['f3 48 ab', 'rep stosq'], ['90', 'nop'], ['48 98', 'cdqe'],
-    ['66 0f 6f 07', 'movdqa xmm0, xmmword ptr [rdi]'], ['83 c0 ff', 'add eax, 0xffffffff'], ['48 83 c0 ff', 'add rax, 0xffffffffffffffff'],
-    ['40 88 f4', 'mov spl, sil'], ['88 f4', 'mov ah, dh'], ['e3 fe', 'jrcxz 0x1000'], ['0f 22 d8', 'mov cr3, rax'], ['0f 0b', 'ud2'], ['06', '(bad)'],
+    ['48 8b 43 08', 'mov rax, qword ptr [rbx+0x8]'],
+    ['0f b6 04 b7', 'movzx eax, byte ptr [rdi+rsi*4]'],
+    ['74 fe', 'je 0x1000'],
+    ['48 8d 05 10 00 00 00', 'lea rax, [rip+0x10]'],
+    ['65 48 8b 04 25 28 00 00 00', 'mov rax, qword ptr gs:[0x28]'],
+    ['f0 48 0f b1 0f', 'lock cmpxchg qword ptr [rdi], rcx'],
+    ['f3 48 ab', 'rep stosq'],
+    ['90', 'nop'],
+    ['48 98', 'cdqe'],
+    ['66 0f 6f 07', 'movdqa xmm0, xmmword ptr [rdi]'],
+    ['83 c0 ff', 'add eax, 0xffffffff'],
+    ['48 83 c0 ff', 'add rax, 0xffffffffffffffff'],
+    ['40 88 f4', 'mov spl, sil'],
+    ['88 f4', 'mov ah, dh'],
+    ['e3 fe', 'jrcxz 0x1000'],
+    ['0f 22 d8', 'mov cr3, rax'],
+    ['0f 0b', 'ud2'],
+    ['06', '(bad)'],
   ];
   for (const [hex, text] of cases) {
     const code = Uint8Array.from(hex.split(' '), (b) => parseInt(b, 16));

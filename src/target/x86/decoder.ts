@@ -1,7 +1,20 @@
 import { HF_CS32, HF_CS64 } from '../../runtime/x86/layout.ts';
 import type { DecodeTable, Dispatch } from './decode-table.ts';
 import {
-  findRow, IMM_B, IMM_FAR, IMM_OFFSET, IMM_V, IMM_W, IMM_WB, IMM_Z, OF_MOD3, OF_MODRM, RF_D64, RF_F64, RF_LOCK, ROW_INVALID,
+  findRow,
+  IMM_B,
+  IMM_FAR,
+  IMM_OFFSET,
+  IMM_V,
+  IMM_W,
+  IMM_WB,
+  IMM_Z,
+  OF_MOD3,
+  OF_MODRM,
+  RF_D64,
+  RF_F64,
+  RF_LOCK,
+  ROW_INVALID,
 } from './decode-table.ts';
 import { K_E, K_M } from './operand-codes.ts';
 
@@ -129,12 +142,12 @@ export class Decoder {
   }
 
   private s8(): number {
-    return this.u8() << 24 >> 24;
+    return (this.u8() << 24) >> 24;
   }
 
   private u16(): number {
     const lo = this.u8();
-    return lo | this.u8() << 8;
+    return lo | (this.u8() << 8);
   }
 
   private s32(): number {
@@ -142,10 +155,10 @@ export class Decoder {
     if (p + 4 <= this.limit) {
       this.pos = p + 4;
       const b = this.bytes;
-      return b[p]! | b[p + 1]! << 8 | b[p + 2]! << 16 | b[p + 3]! << 24;
+      return b[p]! | (b[p + 1]! << 8) | (b[p + 2]! << 16) | (b[p + 3]! << 24);
     }
     const lo = this.u16();
-    return lo | this.u16() << 16;
+    return lo | (this.u16() << 16);
   }
 
   /** Decodes the instruction at `pos`. Returns DECODE_*; an undefined opcode is row ROW_INVALID. */
@@ -207,14 +220,14 @@ export class Decoder {
     }
     this.opcode = opcode;
     this.map = map;
-    const index = map << 8 | opcode;
+    const index = (map << 8) | opcode;
     const flags = this.dispatch.opcodeFlags[index]!;
     let modrm = 0;
     if (flags & OF_MODRM) {
       modrm = this.u8();
       this.mod = modrm >> 6;
-      this.reg = (modrm >> 3 & 7) | (this.rex & 4) << 1;
-      this.rm = (modrm & 7) | (this.rex & 1) << 3;
+      this.reg = ((modrm >> 3) & 7) | ((this.rex & 4) << 1);
+      this.rm = (modrm & 7) | ((this.rex & 1) << 3);
       this.isMem = modrm < 0xc0 && (flags & OF_MOD3) === 0;
     } else {
       this.isMem = false;
@@ -241,7 +254,8 @@ export class Decoder {
   /** LOCK needs a row that allows it and a memory destination (SDM Vol. 2A LOCK). */
   private checkLock(): void {
     const kind = this.table.operandKind[this.row * 4]!;
-    if ((this.table.rowFlags[this.row]! & RF_LOCK) === 0 || !this.isMem || (kind !== K_E && kind !== K_M)) this.row = ROW_INVALID;
+    if ((this.table.rowFlags[this.row]! & RF_LOCK) === 0 || !this.isMem || (kind !== K_E && kind !== K_M))
+      this.row = ROW_INVALID;
   }
 
   private memory(modrm: number): void {
@@ -253,7 +267,7 @@ export class Decoder {
     if (base === 4) {
       const sib = this.u8();
       base = sib & 7;
-      const index = (sib >> 3 & 7) | (this.rex & 2) << 2;
+      const index = ((sib >> 3) & 7) | ((this.rex & 2) << 2);
       if (index !== 4) {
         this.index = index;
         this.scale = sib >> 6;
@@ -268,7 +282,7 @@ export class Decoder {
       this.disp = this.s32();
       return;
     }
-    this.base = base | (this.rex & 1) << 3;
+    this.base = base | ((this.rex & 1) << 3);
     this.disp = mod === 0 ? 0 : mod === 1 ? this.s8() : this.s32();
   }
 
@@ -282,13 +296,13 @@ export class Decoder {
     }
     this.base = BASE16[rm]!;
     this.index = INDEX16[rm]!;
-    this.disp = mod === 0 ? 0 : mod === 1 ? this.s8() : this.u16() << 16 >> 16;
+    this.disp = mod === 0 ? 0 : mod === 1 ? this.s8() : (this.u16() << 16) >> 16;
   }
 
   private immediate(kind: number): void {
     if (kind === 0) return;
     if (kind === IMM_B) this.setImm(this.s8());
-    else if (kind === IMM_Z) this.setImm(this.opSize === 2 ? this.u16() << 16 >> 16 : this.s32());
+    else if (kind === IMM_Z) this.setImm(this.opSize === 2 ? (this.u16() << 16) >> 16 : this.s32());
     else if (kind === IMM_W) this.setImm(this.u16());
     else if (kind === IMM_V) this.wideImmediate();
     else if (kind === IMM_WB) {
@@ -308,7 +322,7 @@ export class Decoder {
   }
 
   private wideImmediate(): void {
-    if (this.opSize !== 8) return this.setImm(this.opSize === 2 ? this.u16() << 16 >> 16 : this.s32());
+    if (this.opSize !== 8) return this.setImm(this.opSize === 2 ? (this.u16() << 16) >> 16 : this.s32());
     this.immLo = this.s32();
     this.immHi = this.s32();
   }

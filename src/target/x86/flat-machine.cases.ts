@@ -5,27 +5,62 @@ import { TcgMemory } from '../../accel/tcg/tcg-memory.ts';
 import { TcgVcpu, type TcgTier } from '../../accel/tcg/tcg-vcpu.ts';
 import { webAssembly } from '../../accel/tcg/webassembly.ts';
 import {
-  CR0, CR3, CR4, CS, DS, EFER, ES, FS, GS, HALTED, RIP, SEG, SEG_ATTR, SEG_BASE, SEG_LIMIT, SEG_SELECTOR, SEG_STRIDE, SS,
+  CR0,
+  CR3,
+  CR4,
+  CS,
+  DS,
+  EFER,
+  ES,
+  FS,
+  GS,
+  HALTED,
+  RIP,
+  SEG,
+  SEG_ATTR,
+  SEG_BASE,
+  SEG_LIMIT,
+  SEG_SELECTOR,
+  SEG_STRIDE,
+  SS,
 } from '../../runtime/x86/layout.ts';
 import { X86_FEATURES } from './features.ts';
 import { createX86Target } from './x86-target.ts';
 
 const RAM_BYTES = 0x80_0000;
-const runtimeModule = new (webAssembly().Module)(readFileSync(new URL('../../runtime/x86.wasm', import.meta.url)));
+const runtimeModule = new (webAssembly().Module)(
+  readFileSync(new URL('../../runtime/x86.wasm', import.meta.url)),
+);
 
 /** Ports read as what was last written to them; no interrupts. */
 class QuietBus implements VcpuBus {
   readonly ports = new Map<number, number>();
-  readMmio(): number { return 0xff; }
+  readMmio(): number {
+    return 0xff;
+  }
   writeMmio(): void {}
-  readPort(port: number): number { return this.ports.get(port) ?? 0xff; }
-  writePort(port: number, _size: number, value: number): void { this.ports.set(port, value); }
-  acknowledgeInterrupt(): number { return -1; }
-  readApicMsr(): undefined { return undefined; }
-  writeApicMsr(): boolean { return false; }
-  readTpr(): number { return 0; }
+  readPort(port: number): number {
+    return this.ports.get(port) ?? 0xff;
+  }
+  writePort(port: number, _size: number, value: number): void {
+    this.ports.set(port, value);
+  }
+  acknowledgeInterrupt(): number {
+    return -1;
+  }
+  readApicMsr(): undefined {
+    return undefined;
+  }
+  writeApicMsr(): boolean {
+    return false;
+  }
+  readTpr(): number {
+    return 0;
+  }
   writeTpr(): void {}
-  readTsc(): number { return 12345; }
+  readTsc(): number {
+    return 12345;
+  }
 }
 
 export class FlatMachine {
@@ -37,7 +72,13 @@ export class FlatMachine {
 
   constructor(tier: TcgTier = 'interp') {
     this.memory.setRamMap([{ start: 0, sizeBytes: RAM_BYTES, ramOffset: 0, readOnly: false }]);
-    this.cpu = new TcgVcpu({ target: createX86Target(new Set(X86_FEATURES)), memory: this.memory, runtimeModule, bus: this.bus, tier });
+    this.cpu = new TcgVcpu({
+      target: createX86Target(new Set(X86_FEATURES)),
+      memory: this.memory,
+      runtimeModule,
+      bus: this.bus,
+      tier,
+    });
     this.ram = this.memory.ram;
     this.view = new DataView(this.ram.buffer, this.ram.byteOffset, this.ram.byteLength);
     this.cpu.reset();

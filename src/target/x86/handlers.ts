@@ -21,19 +21,39 @@ import type { Handler } from './translator.ts';
 
 /** All opcode tables by map; the order of tables of one map does not matter. */
 export const X86_TABLES: readonly (readonly [OpcodeMap, InsnTable])[] = [
-  [0, oneByte], [0, x87Table], [1, twoByte], [1, simd0f], [2, threeByte38], [2, simd0f38], [3, simd0f3a],
+  [0, oneByte],
+  [0, x87Table],
+  [1, twoByte],
+  [1, simd0f],
+  [2, threeByte38],
+  [2, simd0f38],
+  [3, simd0f3a],
 ];
 
-type IntegerHandler = HandlerNames<typeof oneByte> | HandlerNames<typeof twoByte> | HandlerNames<typeof threeByte38>;
+type IntegerHandler =
+  | HandlerNames<typeof oneByte>
+  | HandlerNames<typeof twoByte>
+  | HandlerNames<typeof threeByte38>;
 
 /** A row without a handler does not compile. */
 const integerHandlers = {
-  ...aluHandlers, ...moveHandlers, ...shiftHandlers, ...mulDivHandlers, ...bitHandlers, ...stackHandlers, ...controlHandlers,
-  ...stringHandlers, ...systemHandlers,
+  ...aluHandlers,
+  ...moveHandlers,
+  ...shiftHandlers,
+  ...mulDivHandlers,
+  ...bitHandlers,
+  ...stackHandlers,
+  ...controlHandlers,
+  ...stringHandlers,
+  ...systemHandlers,
 } satisfies Record<IntegerHandler, Handler>;
 
 /** Handler of every name used in the tables. */
-export const X86_HANDLERS: Readonly<Record<string, Handler>> = { ...integerHandlers, ...x87Handlers, ...simdHandlers };
+export const X86_HANDLERS: Readonly<Record<string, Handler>> = {
+  ...integerHandlers,
+  ...x87Handlers,
+  ...simdHandlers,
+};
 
 export interface X86Tables {
   readonly table: DecodeTable;

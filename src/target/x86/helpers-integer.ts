@@ -17,26 +17,61 @@ import type { HelperTable } from '../../ir/helper-table.ts';
  */
 export const integerHelpers = {
   // ---- lazy flags
-  cc_all: { args: 0, result: true, reads: true, pure: true, doc: 'the six flags, from CC_OP, CC_DST, CC_SRC, CC_SRC2, CC_CO' },
+  cc_all: {
+    args: 0,
+    result: true,
+    reads: true,
+    pure: true,
+    doc: 'the six flags, from CC_OP, CC_DST, CC_SRC, CC_SRC2, CC_CO',
+  },
   cc_carry: { args: 0, result: true, reads: true, pure: true, doc: 'CF as 0 or 1' },
   cc_cond: {
-    args: 1, result: true, reads: true, pure: true,
+    args: 1,
+    result: true,
+    reads: true,
+    pure: true,
     doc: '(cc): 1 if condition code cc (0 = O, 1 = NO, 2 = B … 15 = G, SDM Vol. 1 appendix B) holds, else 0',
   },
 
   // ---- division (SDM Vol. 2A DIV, IDIV). #DE on a zero divisor or when the quotient does not fit
-  div8: { args: 2, result: true, faults: true, doc: '(dividend AX, divisor8): remainder << 8 | quotient; unsigned; #DE' },
-  div16: { args: 2, result: true, faults: true, doc: '(dividend DX:AX as 32 bits, divisor16): remainder << 16 | quotient; unsigned; #DE' },
-  div32: { args: 2, result: true, faults: true, doc: '(dividend EDX:EAX as 64 bits, divisor32): remainder << 32 | quotient; unsigned; #DE' },
-  div64: { args: 3, result: true, faults: true, doc: '(dividend low RAX, dividend high RDX, divisor): quotient; the remainder is left in the SCRATCH slot (u64); unsigned; #DE' },
-  idiv8: { args: 2, result: true, faults: true, doc: 'as div8, signed (arguments zero-extended, interpret their low 16 and 8 bits as signed)' },
+  div8: {
+    args: 2,
+    result: true,
+    faults: true,
+    doc: '(dividend AX, divisor8): remainder << 8 | quotient; unsigned; #DE',
+  },
+  div16: {
+    args: 2,
+    result: true,
+    faults: true,
+    doc: '(dividend DX:AX as 32 bits, divisor16): remainder << 16 | quotient; unsigned; #DE',
+  },
+  div32: {
+    args: 2,
+    result: true,
+    faults: true,
+    doc: '(dividend EDX:EAX as 64 bits, divisor32): remainder << 32 | quotient; unsigned; #DE',
+  },
+  div64: {
+    args: 3,
+    result: true,
+    faults: true,
+    doc: '(dividend low RAX, dividend high RDX, divisor): quotient; the remainder is left in the SCRATCH slot (u64); unsigned; #DE',
+  },
+  idiv8: {
+    args: 2,
+    result: true,
+    faults: true,
+    doc: 'as div8, signed (arguments zero-extended, interpret their low 16 and 8 bits as signed)',
+  },
   idiv16: { args: 2, result: true, faults: true, doc: 'as div16, signed' },
   idiv32: { args: 2, result: true, faults: true, doc: 'as div32, signed' },
   idiv64: { args: 3, result: true, faults: true, doc: 'as div64, signed' },
 
   // ---- rotates through carry with any count
   rcl: {
-    args: 3, result: true,
+    args: 3,
+    result: true,
     doc: '(value, count, flags << 8 | size): value rotated left through CF; count is CL or imm8 unmasked (the helper masks with 31, or 63 for size 8, then mod 9/17 for sizes 1, 2). The new six flags are left in SCRATCH (u64): CF and OF changed (OF = CF after ^ top bit of result), unchanged altogether if the masked count is 0',
   },
   rcr: { args: 3, result: true, doc: 'as rcl, right (OF = xor of the two top bits of the result)' },
@@ -50,9 +85,17 @@ export const integerHelpers = {
   aad: { args: 1, reads: true, writes: true, doc: '(base): AAD' },
 
   // ---- comparisons against bounds, wide compare-exchange
-  bound: { args: 3, faults: true, doc: '(index, lower, upper), all sign-extended to 64: #BR unless lower <= index <= upper' },
+  bound: {
+    args: 3,
+    faults: true,
+    doc: '(index, lower, upper), all sign-extended to 64: #BR unless lower <= index <= upper',
+  },
   cmpxchg16b: {
-    args: 1, result: true, reads: true, writes: true, faults: true,
+    args: 1,
+    result: true,
+    reads: true,
+    writes: true,
+    faults: true,
     doc: '(linear address): #GP(0) if not 16-byte aligned; if [address] == RDX:RAX store RCX:RBX and return 1, else store the old value back, load it into RDX:RAX and return 0. Does not touch the CC slots',
   },
 
@@ -66,22 +109,41 @@ export const integerHelpers = {
   rep_stos: { args: 1, result: true, reads: true, writes: true, faults: true, doc: '(info): REP STOS' },
   rep_lods: { args: 1, result: true, reads: true, writes: true, faults: true, doc: '(info): REP LODS' },
   rep_cmps: {
-    args: 1, result: true, reads: true, writes: true, faults: true,
+    args: 1,
+    result: true,
+    reads: true,
+    writes: true,
+    faults: true,
     doc: '(info): REPE/REPNE CMPS. After at least one iteration, without a fault: CC_OP = CC_SUB<size>, CC_DST = [rSI] - [rDI], CC_SRC = [rDI] of the last one',
   },
   rep_scas: {
-    args: 1, result: true, reads: true, writes: true, faults: true,
+    args: 1,
+    result: true,
+    reads: true,
+    writes: true,
+    faults: true,
     doc: '(info): REPE/REPNE SCAS. Flags as for rep_cmps: CC_DST = accumulator - [rDI], CC_SRC = [rDI]',
   },
 
   // ---- stack frames
   enter: {
-    args: 3, reads: true, writes: true, faults: true,
+    args: 3,
+    reads: true,
+    writes: true,
+    faults: true,
     doc: '(allocation imm16, nesting level 1..31, operand size): ENTER with a non-zero level; stack width from HF_CS64/HF_SS32; RSP and RBP change after the last access',
   },
 
   // ---- CRC32 (SSE4.2), random numbers
-  crc32: { args: 3, result: true, doc: '(crc 32 bits, data, size 1, 2, 4, 8): CRC32 with polynomial 0x11EDC6F41 (reflected) over size bytes of data, lowest byte first, without initial or final inversion' },
-  rdrand: { args: 1, result: true, doc: '(size): a random value of that size; the instruction then sets CF = 1' },
+  crc32: {
+    args: 3,
+    result: true,
+    doc: '(crc 32 bits, data, size 1, 2, 4, 8): CRC32 with polynomial 0x11EDC6F41 (reflected) over size bytes of data, lowest byte first, without initial or final inversion',
+  },
+  rdrand: {
+    args: 1,
+    result: true,
+    doc: '(size): a random value of that size; the instruction then sets CF = 1',
+  },
   rdseed: { args: 1, result: true, doc: '(size): as rdrand' },
 } as const satisfies HelperTable;

@@ -45,6 +45,9 @@ export type InsnTable = readonly InsnRow[];
 
 /** Handler names a table needs. */
 export type HandlerNames<T extends InsnTable> = T[number] extends infer R
-  ? R extends { readonly as: infer A extends string } ? A
-    : R extends { readonly name: infer N extends string } ? N : never
+  ? R extends { readonly as: infer A extends string }
+    ? A
+    : R extends { readonly name: infer N extends string }
+      ? N
+      : never
   : never;

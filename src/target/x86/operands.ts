@@ -1,13 +1,45 @@
 import { MEM_ALIGN, MEM_RMW, MEM_STACK, NO_SLOT, OP } from '../../ir/ops.ts';
 import {
-  DS, ES, FS, HF_CS64, HF_FLAT, HF_MMU_SHIFT, SEG, SEG_BASE, SEG_SELECTOR, SEG_STRIDE, SS, XMM,
+  DS,
+  ES,
+  FS,
+  HF_CS64,
+  HF_FLAT,
+  HF_MMU_SHIFT,
+  SEG,
+  SEG_BASE,
+  SEG_SELECTOR,
+  SEG_STRIDE,
+  SS,
+  XMM,
 } from '../../runtime/x86/layout.ts';
 import { BASE_NONE, BASE_RIP } from './decoder.ts';
 import { HELPER, X86_HELPERS } from './helpers.ts';
 import { LazyFlags } from './lazy-flags.ts';
 import {
-  K_AX, K_CX, K_DX, K_E, K_G, K_I, K_M, K_O, K_ONE, K_P, K_R, K_S, K_SEG, K_V, K_XMM0, K_Z, W_NATIVE, W_V, W_V_MEM16, W_Y, W_Y_MEM16,
-  W_Y_MEM8, W_Z,
+  K_AX,
+  K_CX,
+  K_DX,
+  K_E,
+  K_G,
+  K_I,
+  K_M,
+  K_O,
+  K_ONE,
+  K_P,
+  K_R,
+  K_S,
+  K_SEG,
+  K_V,
+  K_XMM0,
+  K_Z,
+  W_NATIVE,
+  W_V,
+  W_V_MEM16,
+  W_Y,
+  W_Y_MEM16,
+  W_Y_MEM8,
+  W_Z,
 } from './operand-codes.ts';
 
 /** Kind of a memory access, for checks. */
@@ -45,7 +77,7 @@ export class Operands extends LazyFlags {
   protected beginOperands(flags: number): void {
     this.flags = flags;
     this.flat = (flags & (HF_FLAT | HF_CS64)) !== 0;
-    this.mmu = flags >> HF_MMU_SHIFT & 3;
+    this.mmu = (flags >> HF_MMU_SHIFT) & 3;
   }
 
   protected beginInsnOperands(): void {
@@ -59,7 +91,13 @@ export class Operands extends LazyFlags {
   // ---- helpers
 
   /** Calls a helper. Flags are written out first as its row demands; afterwards they are dynamic if it writes state. */
-  call(helper: number, result: number = NO_SLOT, a: number = NO_SLOT, b: number = NO_SLOT, c: number = NO_SLOT): void {
+  call(
+    helper: number,
+    result: number = NO_SLOT,
+    a: number = NO_SLOT,
+    b: number = NO_SLOT,
+    c: number = NO_SLOT,
+  ): void {
     const row = X86_HELPERS[helper]!;
     if (row.reads || row.writes) this.syncFlags();
     else if (row.faults) this.flushFlags();
@@ -156,28 +194,44 @@ export class Operands extends LazyFlags {
     const w = this.table.operandWidth[this.row * 4 + n]!;
     if (w < W_V) return w;
     switch (w) {
-      case W_V: return this.opSize;
-      case W_Z: return this.opSize === 2 ? 2 : 4;
-      case W_Y: return this.opSize === 8 ? 8 : 4;
-      case W_NATIVE: return this.code64 ? 8 : 4;
-      case W_V_MEM16: return this.isMem ? 2 : this.opSize;
-      case W_Y_MEM8: return this.isMem ? 1 : this.opSize === 8 ? 8 : 4;
-      case W_Y_MEM16: return this.isMem ? 2 : this.opSize === 8 ? 8 : 4;
-      default: return this.opSize;
+      case W_V:
+        return this.opSize;
+      case W_Z:
+        return this.opSize === 2 ? 2 : 4;
+      case W_Y:
+        return this.opSize === 8 ? 8 : 4;
+      case W_NATIVE:
+        return this.code64 ? 8 : 4;
+      case W_V_MEM16:
+        return this.isMem ? 2 : this.opSize;
+      case W_Y_MEM8:
+        return this.isMem ? 1 : this.opSize === 8 ? 8 : 4;
+      case W_Y_MEM16:
+        return this.isMem ? 2 : this.opSize === 8 ? 8 : 4;
+      default:
+        return this.opSize;
     }
   }
 
   /** Number of the general register of operand n, -1 if it is none (memory, immediate …). */
   gpr(n: number): number {
     switch (this.operandKind(n)) {
-      case K_E: return this.isMem ? -1 : this.rm;
-      case K_G: return this.reg;
-      case K_R: return this.rm;
-      case K_Z: return (this.opcode & 7) | (this.rex & 1) << 3;
-      case K_AX: return 0;
-      case K_CX: return 1;
-      case K_DX: return 2;
-      default: return -1;
+      case K_E:
+        return this.isMem ? -1 : this.rm;
+      case K_G:
+        return this.reg;
+      case K_R:
+        return this.rm;
+      case K_Z:
+        return (this.opcode & 7) | ((this.rex & 1) << 3);
+      case K_AX:
+        return 0;
+      case K_CX:
+        return 1;
+      case K_DX:
+        return 2;
+      default:
+        return -1;
     }
   }
 
@@ -210,7 +264,9 @@ export class Operands extends LazyFlags {
   /** Operand n zero-extended to 64 bits. */
   loadZ(n: number, access = READ): number {
     const value = this.load(n, access);
-    return this.gpr(n) >= 0 && !(this.size(n) === 1 && value >= 0x8000) ? this.zext(value, this.size(n)) : value;
+    return this.gpr(n) >= 0 && !(this.size(n) === 1 && value >= 0x8000)
+      ? this.zext(value, this.size(n))
+      : value;
   }
 
   /** Operand n sign-extended to 64 bits. */
@@ -277,7 +333,8 @@ export class Operands extends LazyFlags {
     if (base === BASE_RIP) {
       this.ripRelative(d);
     } else if (base === BASE_NONE && index < 0) {
-      if (this.operandKind(0) === K_O || this.operandKind(1) === K_O) ir.movi64(d, this.immLo, wide ? this.immHi : 0);
+      if (this.operandKind(0) === K_O || this.operandKind(1) === K_O)
+        ir.movi64(d, this.immLo, wide ? this.immHi : 0);
       else ir.movi64(d, addrSize === 2 ? this.disp & 0xffff : this.disp, wide ? this.disp >> 31 : 0);
     } else if (index < 0) {
       if (this.disp === 0) ir.op(addrSize === 2 ? OP.ext16u : wide ? OP.mov : OP.ext32u, d, base << 3);
@@ -355,7 +412,7 @@ export class Operands extends LazyFlags {
       return t;
     }
     if (this.flat && (segment === DS || segment === ES || segment === SS)) return offset;
-    const n = this.constant(segment | (size === 512 ? 0 : size) << 8);
+    const n = this.constant(segment | ((size === 512 ? 0 : size) << 8));
     return this.callValue(access === READ ? HELPER.seg_read : HELPER.seg_write, offset, n);
   }
 
@@ -434,4 +491,3 @@ export function loadOp(size: number): number {
 export function storeOp(size: number): number {
   return size === 1 ? OP.st8 : size === 2 ? OP.st16 : size === 4 ? OP.st32 : OP.st64;
 }
-

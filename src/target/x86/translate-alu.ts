@@ -1,6 +1,18 @@
 import { OP } from '../../ir/ops.ts';
 import {
-  CC_ADC8, CC_ADD8, CC_DEC8, CC_DST, CC_INC8, CC_SBB8, CC_SRC, CC_SRC2, CC_SUB8, RAX, RBX, RCX, RDX,
+  CC_ADC8,
+  CC_ADD8,
+  CC_DEC8,
+  CC_DST,
+  CC_INC8,
+  CC_SBB8,
+  CC_SRC,
+  CC_SRC2,
+  CC_SUB8,
+  RAX,
+  RBX,
+  RCX,
+  RDX,
 } from '../../runtime/x86/layout.ts';
 import { HELPER } from './helpers.ts';
 import { sizeLog } from './lazy-flags.ts';
@@ -301,7 +313,13 @@ export const aluHandlers = {
   and: (t: Translator) => binary(t, AND, 0),
   sub: (t: Translator) => zeroIdiom(t) || binary(t, SUB, CC_SUB8),
   xor: (t: Translator) => zeroIdiom(t) || binary(t, XOR, 0),
-  cmp, test, neg, not, xadd, cmpxchg, cmpxchg8b,
+  cmp,
+  test,
+  neg,
+  not,
+  xadd,
+  cmpxchg,
+  cmpxchg8b,
   inc: (t: Translator) => step(t, 1, CC_INC8),
   dec: (t: Translator) => step(t, -1, CC_DEC8),
 };

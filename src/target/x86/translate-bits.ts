@@ -71,8 +71,18 @@ function changeBit(t: Translator, kind: number, a: number, immediate: boolean): 
   }
   if (kind === RESET) ir.op(wide ? OP.not_i64 : OP.not_i32, mask, mask);
   const d = t.isMemory(0) ? t.temp() : t.dst(0);
-  const op = kind === SET ? (wide ? OP.or_i64 : OP.or_i32)
-    : kind === RESET ? (wide ? OP.and_i64 : OP.and_i32) : wide ? OP.xor_i64 : OP.xor_i32;
+  const op =
+    kind === SET
+      ? wide
+        ? OP.or_i64
+        : OP.or_i32
+      : kind === RESET
+        ? wide
+          ? OP.and_i64
+          : OP.and_i32
+        : wide
+          ? OP.xor_i64
+          : OP.xor_i32;
   ir.op(op, d, a, mask);
   return d;
 }
@@ -154,5 +164,6 @@ export const bitHandlers = {
   bsr: (t: Translator) => bitScan(t, true),
   tzcnt: (t: Translator) => countZeros(t, false),
   lzcnt: (t: Translator) => countZeros(t, true),
-  popcnt, crc32,
+  popcnt,
+  crc32,
 };

@@ -117,7 +117,7 @@ function farTarget(t: Translator): { selector: number; offset: number } {
 
 function far(t: Translator, helper: number): void {
   const { selector, offset } = farTarget(t);
-  t.call(helper, undefined, selector, offset, t.constant(t.opSize | t.length << 8));
+  t.call(helper, undefined, selector, offset, t.constant(t.opSize | (t.length << 8)));
   t.endRipStored();
 }
 
@@ -151,7 +151,14 @@ function into(t: Translator): void {
 
 /** Control transfer (SDM Vol. 1 5.1.7). */
 export const controlHandlers = {
-  jcc, jmp, call, ret, jcxz, retf, iret, into,
+  jcc,
+  jmp,
+  call,
+  ret,
+  jcxz,
+  retf,
+  iret,
+  into,
   loop: (t: Translator) => loop(t, -1),
   loope: (t: Translator) => loop(t, 4),
   loopne: (t: Translator) => loop(t, 5),

@@ -45,8 +45,18 @@ function movsx(t: Translator): void {
   if (dstSize === 2 || t.isMemory(1)) return t.store(0, t.loadS(1));
   const src = t.load(1);
   const wide = dstSize === 8;
-  const op = srcSize === 1 ? (wide ? OP.ext8s_i64 : OP.ext8s_i32)
-    : srcSize === 2 ? (wide ? OP.ext16s_i64 : OP.ext16s_i32) : wide ? OP.ext32s : OP.ext32u;
+  const op =
+    srcSize === 1
+      ? wide
+        ? OP.ext8s_i64
+        : OP.ext8s_i32
+      : srcSize === 2
+        ? wide
+          ? OP.ext16s_i64
+          : OP.ext16s_i32
+        : wide
+          ? OP.ext32s
+          : OP.ext32u;
   t.ir.op(op, t.gprDst(t.reg), src);
 }
 
@@ -148,7 +158,20 @@ function xlatb(t: Translator): void {
 
 /** Data movement and conversion (SDM Vol. 1 5.1.1). */
 export const moveHandlers = {
-  mov, movzx, movsx, movsxd: movsx, lea, xchg, xchgAcc, cbw, cwd, bswap, movbe, setcc, cmovcc, xlatb,
+  mov,
+  movzx,
+  movsx,
+  movsxd: movsx,
+  lea,
+  xchg,
+  xchgAcc,
+  cbw,
+  cwd,
+  bswap,
+  movbe,
+  setcc,
+  cmovcc,
+  xlatb,
   nop: (_t: Translator) => {},
   pause: (_t: Translator) => {},
 };

@@ -116,7 +116,9 @@ function divide(t: Translator, helpers: readonly number[]): void {
 
 /** Multiplication and division (SDM Vol. 2). The flags after a division are undefined; they stay. */
 export const mulDivHandlers = {
-  mul, imul, imul2,
+  mul,
+  imul,
+  imul2,
   div: (t: Translator) => divide(t, DIV),
   idiv: (t: Translator) => divide(t, IDIV),
 };

@@ -1,6 +1,15 @@
 import { OP } from '../../ir/ops.ts';
 import {
-  CC_BASE_MASK, CC_CO, CC_CO_FLAGS, CC_DST, CC_OP, CC_SHL8, CC_SHR8, CC_SRC, RCX, SCRATCH,
+  CC_BASE_MASK,
+  CC_CO,
+  CC_CO_FLAGS,
+  CC_DST,
+  CC_OP,
+  CC_SHL8,
+  CC_SHR8,
+  CC_SRC,
+  RCX,
+  SCRATCH,
 } from '../../runtime/x86/layout.ts';
 import { HELPER } from './helpers.ts';
 import { rotateOverride, sizeLog } from './lazy-flags.ts';
@@ -16,9 +25,27 @@ interface Shift {
   readonly imm64: number;
   readonly cc: number;
 }
-const SHL: Shift = { op32: OP.shl_i32, op64: OP.shl_i64, imm32: OP.shl_i32_imm, imm64: OP.shl_i64_imm, cc: CC_SHL8 };
-const SHR: Shift = { op32: OP.shr_i32, op64: OP.shr_i64, imm32: OP.shr_i32_imm, imm64: OP.shr_i64_imm, cc: CC_SHR8 };
-const SAR: Shift = { op32: OP.sar_i32, op64: OP.sar_i64, imm32: OP.sar_i32_imm, imm64: OP.sar_i64_imm, cc: CC_SHR8 };
+const SHL: Shift = {
+  op32: OP.shl_i32,
+  op64: OP.shl_i64,
+  imm32: OP.shl_i32_imm,
+  imm64: OP.shl_i64_imm,
+  cc: CC_SHL8,
+};
+const SHR: Shift = {
+  op32: OP.shr_i32,
+  op64: OP.shr_i64,
+  imm32: OP.shr_i32_imm,
+  imm64: OP.shr_i64_imm,
+  cc: CC_SHR8,
+};
+const SAR: Shift = {
+  op32: OP.sar_i32,
+  op64: OP.sar_i64,
+  imm32: OP.sar_i32_imm,
+  imm64: OP.sar_i64_imm,
+  cc: CC_SHR8,
+};
 
 function countMask(size: number): number {
   return size === 8 ? 63 : 31;
@@ -230,7 +257,14 @@ function doubleShift16(t: Translator, left: boolean, a: number, b: number, count
 }
 
 /** 32 and 64 bits, count in a slot: (a shift c) | (b opposite-shift 1 opposite-shift (bits - 1 - c)). */
-function doubleShiftWide(t: Translator, left: boolean, a: number, b: number, c: number, size: number): number {
+function doubleShiftWide(
+  t: Translator,
+  left: boolean,
+  a: number,
+  b: number,
+  c: number,
+  size: number,
+): number {
   const { ir } = t;
   const wide = size === 8;
   const main = left ? (wide ? OP.shl_i64 : OP.shl_i32) : wide ? OP.shr_i64 : OP.shr_i32;
@@ -247,7 +281,14 @@ function doubleShiftWide(t: Translator, left: boolean, a: number, b: number, c: 
   return r;
 }
 
-function doubleShiftConstant(t: Translator, left: boolean, a: number, b: number, count: number, size: number): number {
+function doubleShiftConstant(
+  t: Translator,
+  left: boolean,
+  a: number,
+  b: number,
+  count: number,
+  size: number,
+): number {
   const { ir } = t;
   const wide = size === 8;
   const shl = wide ? OP.shl_i64_imm : OP.shl_i32_imm;
@@ -277,7 +318,10 @@ function doubleShift(t: Translator, left: boolean): void {
     ir.op(size === 8 ? shift.op64 : shift.op32, pre, a, less);
     return finishByCl(t, shift.cc, c, r, pre);
   }
-  const r = size === 2 ? doubleShift16(t, left, a, b, t.constant(count)) : doubleShiftConstant(t, left, a, b, count, size);
+  const r =
+    size === 2
+      ? doubleShift16(t, left, a, b, t.constant(count))
+      : doubleShiftConstant(t, left, a, b, count, size);
   if (t.isMemory(0)) t.store(0, r);
   t.killFlags();
   before(t, size === 8 ? shift.imm64 : shift.imm32, a, count);

@@ -36,7 +36,7 @@ function advance(t: Translator, register: number, step: number): void {
 function stringInfo(t: Translator, size: number): number {
   const repne = t.repPrefix === 0xf2 ? 0x1000 : 0;
   const rep = t.repPrefix !== 0 ? 0x2000 : 0;
-  return t.constant(size | t.addrSize << 4 | sourceSegment(t) << 8 | repne | rep);
+  return t.constant(size | (t.addrSize << 4) | (sourceSegment(t) << 8) | repne | rep);
 }
 
 /** Repeats in the runtime; the block ends and comes back to the same instruction while it is not complete. */
@@ -110,7 +110,11 @@ function portString(t: Translator, helper: number, memoryOperand: number): void 
 
 /** String instructions (SDM Vol. 1 7.3.9). */
 export const stringHandlers = {
-  movs, stos, lods, cmps, scas,
+  movs,
+  stos,
+  lods,
+  cmps,
+  scas,
   ins: (t: Translator) => portString(t, HELPER.io_ins, 0),
   outs: (t: Translator) => portString(t, HELPER.io_outs, 1),
 };

@@ -1,7 +1,28 @@
 import { OP } from '../../ir/ops.ts';
 import {
-  CR0, CS, DF_STEP, DS, EFLAGS, ES, FS, GDT_BASE, GDT_LIMIT, GS, HF_IOPL_SHIFT, HF_UMIP, IDT_BASE, IDT_LIMIT, LDTR, RAX, RCX, RDX,
-  SEG_BASE, SEG_SELECTOR, SS, TR, TSC_AUX,
+  CR0,
+  CS,
+  DF_STEP,
+  DS,
+  EFLAGS,
+  ES,
+  FS,
+  GDT_BASE,
+  GDT_LIMIT,
+  GS,
+  HF_IOPL_SHIFT,
+  HF_UMIP,
+  IDT_BASE,
+  IDT_LIMIT,
+  LDTR,
+  RAX,
+  RCX,
+  RDX,
+  SEG_BASE,
+  SEG_SELECTOR,
+  SS,
+  TR,
+  TSC_AUX,
 } from '../../runtime/x86/layout.ts';
 import { HELPER } from './helpers.ts';
 import { K_I } from './operand-codes.ts';
@@ -16,7 +37,7 @@ const FLAG_DF = 0x400;
 // ---- flags
 
 function cli(t: Translator): void {
-  if (t.cpl <= (t.flags >> HF_IOPL_SHIFT & 3)) t.ir.imm(OP.and_i64_imm, EFLAGS, EFLAGS, ~FLAG_IF);
+  if (t.cpl <= ((t.flags >> HF_IOPL_SHIFT) & 3)) t.ir.imm(OP.and_i64_imm, EFLAGS, EFLAGS, ~FLAG_IF);
   else t.call(HELPER.cli);
 }
 
@@ -80,7 +101,8 @@ function movToSeg(t: Translator): void {
 /** LES LDS LSS LFS LGS: offset first, then selector. */
 function loadFarPointer(t: Translator): void {
   const size = t.opSize;
-  const segment = t.map === 0 ? (t.opcode === 0xc4 ? ES : DS) : t.opcode === 0xb2 ? SS : t.opcode === 0xb4 ? FS : GS;
+  const segment =
+    t.map === 0 ? (t.opcode === 0xc4 ? ES : DS) : t.opcode === 0xb2 ? SS : t.opcode === 0xb4 ? FS : GS;
   t.ea(size + 2, READ);
   const offset = t.temp();
   const selector = t.temp();
@@ -194,13 +216,13 @@ function verify(t: Translator, helper: number): void {
 
 function movFromCr(t: Translator): void {
   if (t.needCpl0()) return;
-  if ((0x11d >> t.reg & 1) === 0) return t.raiseUd();
+  if (((0x11d >> t.reg) & 1) === 0) return t.raiseUd();
   t.writeReg(t.rm, t.code64 ? 8 : 4, t.callValue(HELPER.read_cr, t.constant(t.reg)));
 }
 
 function movToCr(t: Translator): void {
   if (t.needCpl0()) return;
-  if ((0x11d >> t.reg & 1) === 0) return t.raiseUd();
+  if (((0x11d >> t.reg) & 1) === 0) return t.raiseUd();
   const v = t.zext(t.rm << 3, t.code64 ? 8 : 4);
   t.call(HELPER.write_cr, undefined, t.constant(t.reg), v);
   t.endState();
@@ -388,9 +410,47 @@ function decimal(t: Translator, helper: number): void {
 
 /** System, I/O and flag instructions (SDM Vol. 1 5.1.8–5.1.12, 5.20). */
 export const systemHandlers = {
-  cli, sti, cmc, lahf, sahf, salc, movFromSeg, movToSeg, loadFarPointer, arpl, bound, storeTable, loadTable, smsw, lmsw,
-  movFromCr, movToCr, movFromDr, movToDr, clts, cpuid, rdtsc, rdtscp, rdpmc, rdmsr, wrmsr, xgetbv, xsetbv, rdpid, sysret, sysexit, hlt,
-  swapgs, rdbase, wrbase, invlpg, invpcid, clflush, wbinvd, monitor, mwait,
+  cli,
+  sti,
+  cmc,
+  lahf,
+  sahf,
+  salc,
+  movFromSeg,
+  movToSeg,
+  loadFarPointer,
+  arpl,
+  bound,
+  storeTable,
+  loadTable,
+  smsw,
+  lmsw,
+  movFromCr,
+  movToCr,
+  movFromDr,
+  movToDr,
+  clts,
+  cpuid,
+  rdtsc,
+  rdtscp,
+  rdpmc,
+  rdmsr,
+  wrmsr,
+  xgetbv,
+  xsetbv,
+  rdpid,
+  sysret,
+  sysexit,
+  hlt,
+  swapgs,
+  rdbase,
+  wrbase,
+  invlpg,
+  invpcid,
+  clflush,
+  wbinvd,
+  monitor,
+  mwait,
   clc: (t: Translator) => t.flagsSetCarry(t.constant(0)),
   stc: (t: Translator) => t.flagsSetCarry(t.constant(1)),
   cld: (t: Translator) => setDirection(t, false),

@@ -1,7 +1,22 @@
 import type { IrBuilder } from '../../ir/builder.ts';
 import { OP } from '../../ir/ops.ts';
 import {
-  HF_CPL_MASK, HF_CS_FLAT, HF_DR7, HF_EM, HF_ONE_INSN, HF_OSFXSR, HF_PE, HF_RF, HF_SHADOW, HF_SS32, HF_TF, HF_TS, HF_VM, RIP, RSP, SS,
+  HF_CPL_MASK,
+  HF_CS_FLAT,
+  HF_DR7,
+  HF_EM,
+  HF_ONE_INSN,
+  HF_OSFXSR,
+  HF_PE,
+  HF_RF,
+  HF_SHADOW,
+  HF_SS32,
+  HF_TF,
+  HF_TS,
+  HF_VM,
+  RIP,
+  RSP,
+  SS,
 } from '../../runtime/x86/layout.ts';
 import type { CodeWindow, TranslatedBlock, TranslationRequest } from '../target.ts';
 import type { DecodeTable } from './decode-table.ts';
@@ -51,7 +66,7 @@ export class Translator extends Operands {
     const max = this.single ? 1 : request.maxInsns;
     while (!this.ended) {
       this.locate(request, offset);
-      ir.restore = offset | this.restoreCc << 16;
+      ir.restore = offset | (this.restoreCc << 16);
       const status = this.decode();
       if (status === DECODE_FETCH) {
         if (insns > 0) this.jump(this.ripLo, this.ripHi);
@@ -63,7 +78,8 @@ export class Translator extends Operands {
       offset += this.length;
       insns++;
       crossed = this.crossed;
-      if (!this.ended && (insns >= max || crossed || this.pos >= this.limit || ir.full)) this.jump(this.nextLo, this.nextHi);
+      if (!this.ended && (insns >= max || crossed || this.pos >= this.limit || ir.full))
+        this.jump(this.nextLo, this.nextHi);
     }
     result.sizeBytes = offset;
     result.insns = insns;

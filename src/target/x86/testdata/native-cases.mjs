@@ -1,7 +1,22 @@
 // The instruction sequences that native.test.ts compares with a real processor: [assembly, flags that are defined after it].
-const ALL = 0x8d5, CF = 1, PF = 4, AF = 0x10, ZF = 0x40, SF = 0x80, OF = 0x800;
-const REGS64 = { 1: ['al', 'cl', 'dl', 'bl', 'ah', 'r8b', 'r15b', 'bh'], 2: ['ax', 'cx', 'dx', 'r9w'], 4: ['eax', 'ecx', 'ebx', 'r10d'], 8: ['rax', 'rcx', 'rdx', 'r11'] };
-const REGS32 = { 1: ['al', 'cl', 'dl', 'bl', 'ah', 'ch', 'dh', 'bh'], 2: ['ax', 'cx', 'dx', 'bx'], 4: ['eax', 'ecx', 'ebx', 'ebp'] };
+const ALL = 0x8d5,
+  CF = 1,
+  PF = 4,
+  AF = 0x10,
+  ZF = 0x40,
+  SF = 0x80,
+  OF = 0x800;
+const REGS64 = {
+  1: ['al', 'cl', 'dl', 'bl', 'ah', 'r8b', 'r15b', 'bh'],
+  2: ['ax', 'cx', 'dx', 'r9w'],
+  4: ['eax', 'ecx', 'ebx', 'r10d'],
+  8: ['rax', 'rcx', 'rdx', 'r11'],
+};
+const REGS32 = {
+  1: ['al', 'cl', 'dl', 'bl', 'ah', 'ch', 'dh', 'bh'],
+  2: ['ax', 'cx', 'dx', 'bx'],
+  4: ['eax', 'ecx', 'ebx', 'ebp'],
+};
 let bits = 64;
 let REGS = REGS64;
 const PTR = { 1: 'byte', 2: 'word', 4: 'dword', 8: 'qword' };
@@ -9,13 +24,25 @@ let SIZES = [1, 2, 4, 8];
 
 let seed = 99;
 const rnd = (n) => {
-  seed ^= seed << 13; seed ^= seed >>> 17; seed ^= seed << 5;
+  seed ^= seed << 13;
+  seed ^= seed >>> 17;
+  seed ^= seed << 5;
   return (seed >>> 0) % n;
 };
 const pick = (list) => list[rnd(list.length)];
-const imm = (size) => pick(size === 1 ? [0, 1, -1, 0x7f, -128, 0x55] : [0, 1, -1, 0x7f, 0x1234, -128, ...(size > 2 ? [0x12345678, -0x80000000] : [])]);
+const imm = (size) =>
+  pick(
+    size === 1
+      ? [0, 1, -1, 0x7f, -128, 0x55]
+      : [0, 1, -1, 0x7f, 0x1234, -128, ...(size > 2 ? [0x12345678, -0x80000000] : [])],
+  );
 const reg = (size) => pick(REGS[size]);
-const legal = (text) => (bits === 64 || !/\br[a-z0-9]+\b(?<!\b(?:rep|repe|repne|ret|rol|ror|rcl|rcr|rdi|rsi|rsp|rbp))|qword|[a-z]+sq\b|movsxd|\b(cdqe|cqo|popfq|pushfq|cmpxchg16b|jrcxz|endbr64)\b|\b[sd]il\b|rel x/.test(text)) && !(/\b[abcd]h\b/.test(text) && /\br(8|9|1[0-5])|\b(sil|dil|spl|bpl)\b|\br[a-d]x\b|qword/.test(text));
+const legal = (text) =>
+  (bits === 64 ||
+    !/\br[a-z0-9]+\b(?<!\b(?:rep|repe|repne|ret|rol|ror|rcl|rcr|rdi|rsi|rsp|rbp))|qword|[a-z]+sq\b|movsxd|\b(cdqe|cqo|popfq|pushfq|cmpxchg16b|jrcxz|endbr64)\b|\b[sd]il\b|rel x/.test(
+      text,
+    )) &&
+  !(/\b[abcd]h\b/.test(text) && /\br(8|9|1[0-5])|\b(sil|dil|spl|bpl)\b|\br[a-d]x\b|qword/.test(text));
 
 function* single() {
   for (const name of ['add', 'or', 'adc', 'sbb', 'and', 'sub', 'xor', 'cmp', 'test']) {
@@ -40,18 +67,26 @@ function* single() {
     const rotate = name[0] === 'r';
     for (const s of SIZES) {
       yield [`${name} ${reg(s)}, 1`, rotate ? ALL : ALL & ~AF];
-      for (const n of [2, 5, s * 8 - 1]) yield [`${name} ${reg(s)}, ${n}`, rotate ? ALL & ~OF : ALL & ~AF & ~OF];
+      for (const n of [2, 5, s * 8 - 1])
+        yield [`${name} ${reg(s)}, ${n}`, rotate ? ALL & ~OF : ALL & ~AF & ~OF];
       yield [`${name} ${PTR[s]} [rdi+3], ${s * 8 - 3}`, rotate ? ALL & ~OF : ALL & ~AF & ~OF];
       // A count beyond the width leaves CF undefined for SHL and SHR of 8 and 16 bits.
       const cl = rotate ? ALL & ~OF : s < 4 ? ALL & ~AF & ~OF & ~CF : ALL & ~AF & ~OF;
-      yield [`and cl, ${s === 8 ? 63 : 31}\nmov eax, eax\n${name} ${s === 1 ? 'dl' : s === 2 ? 'dx' : s === 4 ? 'edx' : 'rdx'}, cl`, cl & ~AF];
+      yield [
+        `and cl, ${s === 8 ? 63 : 31}\nmov eax, eax\n${name} ${s === 1 ? 'dl' : s === 2 ? 'dx' : s === 4 ? 'edx' : 'rdx'}, cl`,
+        cl & ~AF,
+      ];
       yield [`${name} ${PTR[s]} [rsi+8], cl`, cl & ~AF];
-      yield [`add rax, rbx\nmov ecx, 0\n${name} ${s === 1 ? 'dl' : s === 2 ? 'dx' : s === 4 ? 'edx' : 'rdx'}, cl`, ALL];
+      yield [
+        `add rax, rbx\nmov ecx, 0\n${name} ${s === 1 ? 'dl' : s === 2 ? 'dx' : s === 4 ? 'edx' : 'rdx'}, cl`,
+        ALL,
+      ];
     }
   }
   for (const name of ['shld', 'shrd']) {
     for (const s of SIZES.slice(1)) {
-      for (const n of [1, 3, s * 8 - 1]) yield [`${name} ${REGS[s][0]}, ${REGS[s][2]}, ${n}`, ALL & ~AF & ~OF];
+      for (const n of [1, 3, s * 8 - 1])
+        yield [`${name} ${REGS[s][0]}, ${REGS[s][2]}, ${n}`, ALL & ~AF & ~OF];
       yield [`${name} ${PTR[s]} [rdi+8], ${REGS[s][2]}, 7`, ALL & ~AF & ~OF];
       yield [`and cl, 15\n${name} ${REGS[s][0]}, ${REGS[s][2]}, cl`, ALL & ~AF & ~OF];
       yield [`and cl, 15\n${name} ${PTR[s]} [rdi+8], ${REGS[s][2]}, cl`, ALL & ~AF & ~OF];
@@ -79,7 +114,10 @@ function* single() {
         yield [`${name} ${REGS[s][0]}, ${s * 8 - 2}`, CF | ZF];
         yield [`${name} ${PTR[s]} [rdi+32], 5`, CF | ZF];
         const index = { 2: 'ax', 4: 'eax', 8: 'rax' }[s];
-        yield [`and eax, 0x1ff\nsub ${index}, 0x80\ncmp ecx, edx\n${name} ${PTR[s]} [rdi+0x40], ${index}`, CF | ZF];
+        yield [
+          `and eax, 0x1ff\nsub ${index}, 0x80\ncmp ecx, edx\n${name} ${PTR[s]} [rdi+0x40], ${index}`,
+          CF | ZF,
+        ];
       }
       yield [`bsf ${REGS[s][0]}, ${REGS[s][2]}`, ZF];
       yield [`bsr ${REGS[s][0]}, ${REGS[s][2]}`, ZF];
@@ -100,7 +138,24 @@ function* single() {
       yield [`lea ${reg(s)}, [eax+ecx*2-5]`, ALL];
       yield [`lea ${reg(s)}, [rdx*8+0x7fffffff]`, ALL];
       yield [`xchg ${reg(s)}, ${reg(s)}`, ALL];
-      for (const cc of ['o', 'no', 'b', 'ae', 'e', 'ne', 'be', 'a', 's', 'ns', 'p', 'np', 'l', 'ge', 'le', 'g']) {
+      for (const cc of [
+        'o',
+        'no',
+        'b',
+        'ae',
+        'e',
+        'ne',
+        'be',
+        'a',
+        's',
+        'ns',
+        'p',
+        'np',
+        'l',
+        'ge',
+        'le',
+        'g',
+      ]) {
         yield [`cmov${cc} ${reg(s)}, ${pick([reg(s), `${PTR[s]} [rdi+8]`])}`, ALL];
       }
     }
@@ -132,48 +187,144 @@ function* single() {
     yield [`j${cc} x\nadd rax, 1\nx: mov ecx, edx`, 0];
   }
   yield* [
-    ['movabs', 0], ['mov rax, 0x123456789abcdef0', ALL], ['movsxd rax, ecx', ALL], ['movsxd rdx, dword [rdi+8]', ALL],
-    ['cbw', ALL], ['cwde', ALL], ['cdqe', ALL], ['cwd', ALL], ['cdq', ALL], ['cqo', ALL],
-    ['lahf', ALL], ['sahf', ALL], ['clc', ALL], ['stc', ALL], ['cmc', ALL], ['add eax, ebx\ncmc', ALL], ['rol eax, 3\nstc', ALL & ~OF],
-    ['push rax\npop rbx', ALL], ['push rsp\npop rbx', ALL], ['pop rsp', ALL], ['push qword [rdi]\npop qword [rdi+8]', ALL],
-    ['push ax\npop bx', ALL], ['push 0x12345678\npop rcx', ALL], ['push -5\npop rcx', ALL], ['pushfq\npop rax\nand eax, 0x8d5', ALL & ~AF],
-    ['and eax, 0x8d5\npush rax\npopfq', ALL], ['push rax\npop qword [rsp]', ALL], ['push qword [rsp-8]', ALL],
-    ['enter 16, 0\nleave', ALL], ['enter 32, 0', ALL], ['mov rbp, rsp\nenter 32, 3', ALL],
-    ['call x\nx: pop rax', ALL], ['lea rax, [rel x]\ncall rax\nadd ecx, 5\njmp y\nx: ret\ny:', ALL], ['lea rax, [rel x]\njmp rax\nadd ecx, 5\nx:', ALL],
-    ['mov ecx, 5\nx: add eax, ecx\nloop x', ALL], ['mov ecx, 5\nx: add eax, 1\nloope x', ALL], ['mov ecx, 5\nx: sub eax, 1\nloopne x', ALL],
-    ['xor ecx, ecx\njrcxz x\nadd eax, 5\nx:', ALL & ~AF], ['mov rcx, 0x100000000\njecxz x\nadd rax, 5\nx:', ALL],
+    ['movabs', 0],
+    ['mov rax, 0x123456789abcdef0', ALL],
+    ['movsxd rax, ecx', ALL],
+    ['movsxd rdx, dword [rdi+8]', ALL],
+    ['cbw', ALL],
+    ['cwde', ALL],
+    ['cdqe', ALL],
+    ['cwd', ALL],
+    ['cdq', ALL],
+    ['cqo', ALL],
+    ['lahf', ALL],
+    ['sahf', ALL],
+    ['clc', ALL],
+    ['stc', ALL],
+    ['cmc', ALL],
+    ['add eax, ebx\ncmc', ALL],
+    ['rol eax, 3\nstc', ALL & ~OF],
+    ['push rax\npop rbx', ALL],
+    ['push rsp\npop rbx', ALL],
+    ['pop rsp', ALL],
+    ['push qword [rdi]\npop qword [rdi+8]', ALL],
+    ['push ax\npop bx', ALL],
+    ['push 0x12345678\npop rcx', ALL],
+    ['push -5\npop rcx', ALL],
+    ['pushfq\npop rax\nand eax, 0x8d5', ALL & ~AF],
+    ['and eax, 0x8d5\npush rax\npopfq', ALL],
+    ['push rax\npop qword [rsp]', ALL],
+    ['push qword [rsp-8]', ALL],
+    ['enter 16, 0\nleave', ALL],
+    ['enter 32, 0', ALL],
+    ['mov rbp, rsp\nenter 32, 3', ALL],
+    ['call x\nx: pop rax', ALL],
+    ['lea rax, [rel x]\ncall rax\nadd ecx, 5\njmp y\nx: ret\ny:', ALL],
+    ['lea rax, [rel x]\njmp rax\nadd ecx, 5\nx:', ALL],
+    ['mov ecx, 5\nx: add eax, ecx\nloop x', ALL],
+    ['mov ecx, 5\nx: add eax, 1\nloope x', ALL],
+    ['mov ecx, 5\nx: sub eax, 1\nloopne x', ALL],
+    ['xor ecx, ecx\njrcxz x\nadd eax, 5\nx:', ALL & ~AF],
+    ['mov rcx, 0x100000000\njecxz x\nadd rax, 5\nx:', ALL],
     ['mov bl, 5\nmov rbx, rdi\nmov al, 9\nxlatb', ALL],
-    ['cmpxchg8b [rdi]', ALL], ['mov eax, [rdi]\nmov edx, [rdi+4]\nlock cmpxchg8b [rdi]', ALL],
-    ['cmpxchg16b [rdi]', ALL], ['mov rax, [rdi]\nmov rdx, [rdi+8]\nlock cmpxchg16b [rdi]', ALL],
-    ['movnti [rdi], rax', ALL], ['movnti [rdi+4], ecx', ALL], ['movbe rax, [rdi]', ALL], ['movbe eax, [rdi]', ALL], ['movbe ax, [rdi]', ALL],
-    ['movbe [rdi], rax', ALL], ['movbe [rdi], eax', ALL], ['movbe [rdi], ax', ALL],
-    ['crc32 eax, bl', ALL], ['crc32 eax, bx', ALL], ['crc32 eax, ebx', ALL], ['crc32 rax, rbx', ALL], ['crc32 eax, dword [rdi]', ALL],
-    ['adc eax, ebx\nadc ecx, edx', ALL], ['sub eax, ebx\nsbb ecx, edx', ALL], ['add eax, ebx\nadc rcx, 0', ALL], ['add eax, ebx\nsbb rcx, rcx', ALL],
-    ['inc eax\nadc ebx, 0', ALL], ['dec eax\nsbb ebx, ecx', ALL], ['shl eax, 5\nadc ebx, 0', ALL], ['shr eax, 5\nadc ebx, 0', ALL],
-    ['mul ebx\nadc ecx, 0', ALL], ['imul eax, ebx\nadc ecx, 0', ALL], ['bt eax, 5\nadc ecx, 0', ALL], ['rol eax, 5\nadc ecx, 0', ALL],
-    ['ror ax, 5\nadc ecx, 0', ALL], ['rcl eax, 1\nrcl ebx, 1\nrcr cx, 1', ALL], ['neg eax\nsbb ebx, ebx', ALL], ['cmp eax, ebx\ninc ecx\nja x\nmov edx, 5\nx:', ALL],
-    ['mov al, bl\nmov ah, cl\nadd al, ah', ALL], ['add ah, al\nadc al, ah', ALL], ['xchg al, ah', ALL], ['mov eax, eax', ALL], ['ud2', 0],
-    ['nop', ALL], ['pause', ALL], ['prefetcht0 [rdi]', ALL], ['lfence', ALL], ['endbr64', ALL], ['nop dword [rax]', ALL],
-    ['bsf eax, ecx\njz x\nadd edx, 1\nx:', 0], ['mov r8, gs', 0], ['mov eax, ds\nmov eax, ecx', ALL],
+    ['cmpxchg8b [rdi]', ALL],
+    ['mov eax, [rdi]\nmov edx, [rdi+4]\nlock cmpxchg8b [rdi]', ALL],
+    ['cmpxchg16b [rdi]', ALL],
+    ['mov rax, [rdi]\nmov rdx, [rdi+8]\nlock cmpxchg16b [rdi]', ALL],
+    ['movnti [rdi], rax', ALL],
+    ['movnti [rdi+4], ecx', ALL],
+    ['movbe rax, [rdi]', ALL],
+    ['movbe eax, [rdi]', ALL],
+    ['movbe ax, [rdi]', ALL],
+    ['movbe [rdi], rax', ALL],
+    ['movbe [rdi], eax', ALL],
+    ['movbe [rdi], ax', ALL],
+    ['crc32 eax, bl', ALL],
+    ['crc32 eax, bx', ALL],
+    ['crc32 eax, ebx', ALL],
+    ['crc32 rax, rbx', ALL],
+    ['crc32 eax, dword [rdi]', ALL],
+    ['adc eax, ebx\nadc ecx, edx', ALL],
+    ['sub eax, ebx\nsbb ecx, edx', ALL],
+    ['add eax, ebx\nadc rcx, 0', ALL],
+    ['add eax, ebx\nsbb rcx, rcx', ALL],
+    ['inc eax\nadc ebx, 0', ALL],
+    ['dec eax\nsbb ebx, ecx', ALL],
+    ['shl eax, 5\nadc ebx, 0', ALL],
+    ['shr eax, 5\nadc ebx, 0', ALL],
+    ['mul ebx\nadc ecx, 0', ALL],
+    ['imul eax, ebx\nadc ecx, 0', ALL],
+    ['bt eax, 5\nadc ecx, 0', ALL],
+    ['rol eax, 5\nadc ecx, 0', ALL],
+    ['ror ax, 5\nadc ecx, 0', ALL],
+    ['rcl eax, 1\nrcl ebx, 1\nrcr cx, 1', ALL],
+    ['neg eax\nsbb ebx, ebx', ALL],
+    ['cmp eax, ebx\ninc ecx\nja x\nmov edx, 5\nx:', ALL],
+    ['mov al, bl\nmov ah, cl\nadd al, ah', ALL],
+    ['add ah, al\nadc al, ah', ALL],
+    ['xchg al, ah', ALL],
+    ['mov eax, eax', ALL],
+    ['ud2', 0],
+    ['nop', ALL],
+    ['pause', ALL],
+    ['prefetcht0 [rdi]', ALL],
+    ['lfence', ALL],
+    ['endbr64', ALL],
+    ['nop dword [rax]', ALL],
+    ['bsf eax, ecx\njz x\nadd edx, 1\nx:', 0],
+    ['mov r8, gs', 0],
+    ['mov eax, ds\nmov eax, ecx', ALL],
   ].filter(([text]) => !['movabs', 'mov r8, gs'].includes(text));
 }
 
 /** Flag effects: defined, undefined; the rest stays. */
 const POOL = [
-  [(s) => `add ${reg(s)}, ${reg(s)}`, ALL, 0, 0], [(s) => `sub ${reg(s)}, ${reg(s)}`, ALL, 0, 0], [(s) => `cmp ${reg(s)}, ${imm(s)}`, ALL, 0, 0],
-  [(s) => `and ${reg(s)}, ${reg(s)}`, ALL & ~AF, AF, 0], [(s) => `xor ${reg(s)}, ${imm(s)}`, ALL & ~AF, AF, 0], [(s) => `test ${reg(s)}, ${reg(s)}`, ALL & ~AF, AF, 0],
-  [(s) => `inc ${reg(s)}`, ALL & ~CF, 0, 0], [(s) => `dec ${reg(s)}`, ALL & ~CF, 0, 0], [(s) => `neg ${reg(s)}`, ALL, 0, 0],
-  [(s) => `adc ${reg(s)}, ${reg(s)}`, ALL, 0, CF], [(s) => `sbb ${reg(s)}, ${imm(s)}`, ALL, 0, CF],
-  [(s) => `shl ${reg(s)}, 1`, ALL & ~AF, AF, 0], [(s) => `shr ${reg(s)}, ${s * 4}`, ALL & ~AF & ~OF, AF | OF, 0], [(s) => `sar ${reg(s)}, 3`, ALL & ~AF & ~OF, AF | OF, 0],
-  [(s) => `rol ${reg(s)}, 1`, CF | OF, 0, 0], [(s) => `ror ${reg(s)}, 3`, CF, OF, 0], [(s) => `rcl ${reg(s)}, 1`, CF | OF, 0, CF], [(s) => `rcr ${reg(s)}, 5`, CF, OF, CF],
-  [(s) => `bt ${reg(Math.max(s, 2))}, 3`, CF, OF | SF | AF | PF, 0], [() => 'stc', CF, 0, 0], [() => 'clc', CF, 0, 0], [() => 'cmc', CF, 0, CF],
-  [(s) => `mov ${reg(s)}, ${reg(s)}`, 0, 0, 0], [(s) => `mov ${reg(s)}, ${PTR[s]} [rdi+8]`, 0, 0, 0], [(s) => `mov ${PTR[s]} [rdi+16], ${reg(s)}`, 0, 0, 0],
-  [(s) => `add ${PTR[s]} [rdi+24], ${reg(s)}`, ALL, 0, 0], [(s) => `lea ${reg(Math.max(s, 2))}, [rbx+rcx]`, 0, 0, 0], [(s) => `not ${reg(s)}`, 0, 0, 0],
-  [() => `seta ${reg(1)}`, 0, 0, CF | ZF], [() => `setl ${reg(1)}`, 0, 0, SF | OF], [() => `setg ${reg(1)}`, 0, 0, SF | OF | ZF], [() => `setc ${reg(1)}`, 0, 0, CF],
-  [() => `seto ${reg(1)}`, 0, 0, OF], [() => `setp ${reg(1)}`, 0, 0, PF], [() => `sets ${reg(1)}`, 0, 0, SF], [() => `setz ${reg(1)}`, 0, 0, ZF], [() => `setbe ${reg(1)}`, 0, 0, CF | ZF],
-  [(s) => `cmovle ${reg(Math.max(s, 2))}, ${reg(Math.max(s, 2))}`, 0, 0, SF | OF | ZF], [(s) => `cmovns ${reg(Math.max(s, 2))}, ${reg(Math.max(s, 2))}`, 0, 0, SF],
-  [(s) => `push rax\npop r12`, 0, 0, 0], [(s) => `xadd ${reg(s)}, ${reg(s)}`, ALL, 0, 0], [(s) => `movzx eax, bl`, 0, 0, 0], [() => 'cwde', 0, 0, 0],
-  [() => 'jbe $+2', 0, 0, CF | ZF], [() => 'jmp $+2', 0, 0, 0], [() => 'lahf', 0, 0, ALL & ~OF],
+  [(s) => `add ${reg(s)}, ${reg(s)}`, ALL, 0, 0],
+  [(s) => `sub ${reg(s)}, ${reg(s)}`, ALL, 0, 0],
+  [(s) => `cmp ${reg(s)}, ${imm(s)}`, ALL, 0, 0],
+  [(s) => `and ${reg(s)}, ${reg(s)}`, ALL & ~AF, AF, 0],
+  [(s) => `xor ${reg(s)}, ${imm(s)}`, ALL & ~AF, AF, 0],
+  [(s) => `test ${reg(s)}, ${reg(s)}`, ALL & ~AF, AF, 0],
+  [(s) => `inc ${reg(s)}`, ALL & ~CF, 0, 0],
+  [(s) => `dec ${reg(s)}`, ALL & ~CF, 0, 0],
+  [(s) => `neg ${reg(s)}`, ALL, 0, 0],
+  [(s) => `adc ${reg(s)}, ${reg(s)}`, ALL, 0, CF],
+  [(s) => `sbb ${reg(s)}, ${imm(s)}`, ALL, 0, CF],
+  [(s) => `shl ${reg(s)}, 1`, ALL & ~AF, AF, 0],
+  [(s) => `shr ${reg(s)}, ${s * 4}`, ALL & ~AF & ~OF, AF | OF, 0],
+  [(s) => `sar ${reg(s)}, 3`, ALL & ~AF & ~OF, AF | OF, 0],
+  [(s) => `rol ${reg(s)}, 1`, CF | OF, 0, 0],
+  [(s) => `ror ${reg(s)}, 3`, CF, OF, 0],
+  [(s) => `rcl ${reg(s)}, 1`, CF | OF, 0, CF],
+  [(s) => `rcr ${reg(s)}, 5`, CF, OF, CF],
+  [(s) => `bt ${reg(Math.max(s, 2))}, 3`, CF, OF | SF | AF | PF, 0],
+  [() => 'stc', CF, 0, 0],
+  [() => 'clc', CF, 0, 0],
+  [() => 'cmc', CF, 0, CF],
+  [(s) => `mov ${reg(s)}, ${reg(s)}`, 0, 0, 0],
+  [(s) => `mov ${reg(s)}, ${PTR[s]} [rdi+8]`, 0, 0, 0],
+  [(s) => `mov ${PTR[s]} [rdi+16], ${reg(s)}`, 0, 0, 0],
+  [(s) => `add ${PTR[s]} [rdi+24], ${reg(s)}`, ALL, 0, 0],
+  [(s) => `lea ${reg(Math.max(s, 2))}, [rbx+rcx]`, 0, 0, 0],
+  [(s) => `not ${reg(s)}`, 0, 0, 0],
+  [() => `seta ${reg(1)}`, 0, 0, CF | ZF],
+  [() => `setl ${reg(1)}`, 0, 0, SF | OF],
+  [() => `setg ${reg(1)}`, 0, 0, SF | OF | ZF],
+  [() => `setc ${reg(1)}`, 0, 0, CF],
+  [() => `seto ${reg(1)}`, 0, 0, OF],
+  [() => `setp ${reg(1)}`, 0, 0, PF],
+  [() => `sets ${reg(1)}`, 0, 0, SF],
+  [() => `setz ${reg(1)}`, 0, 0, ZF],
+  [() => `setbe ${reg(1)}`, 0, 0, CF | ZF],
+  [(s) => `cmovle ${reg(Math.max(s, 2))}, ${reg(Math.max(s, 2))}`, 0, 0, SF | OF | ZF],
+  [(s) => `cmovns ${reg(Math.max(s, 2))}, ${reg(Math.max(s, 2))}`, 0, 0, SF],
+  [(s) => `push rax\npop r12`, 0, 0, 0],
+  [(s) => `xadd ${reg(s)}, ${reg(s)}`, ALL, 0, 0],
+  [(s) => `movzx eax, bl`, 0, 0, 0],
+  [() => 'cwde', 0, 0, 0],
+  [() => 'jbe $+2', 0, 0, CF | ZF],
+  [() => 'jmp $+2', 0, 0, 0],
+  [() => 'lahf', 0, 0, ALL & ~OF],
 ];
 
 function* sequences() {
@@ -206,18 +357,62 @@ function* only32() {
   }
   for (const n of [10, 16, 7, 255, 0]) yield [`aam ${n}`, SF | ZF | PF];
   for (const n of [10, 16, 7, 255]) yield [`aad ${n}`, SF | ZF | PF];
-  for (const r of ['eax', 'ecx', 'ebp']) yield* [[`inc ${r}`, ALL], [`dec ${r}`, ALL], [`inc ${{ eax: 'ax', ecx: 'cx', ebp: 'bp' }[r]}`, ALL]];
+  for (const r of ['eax', 'ecx', 'ebp'])
+    yield* [
+      [`inc ${r}`, ALL],
+      [`dec ${r}`, ALL],
+      [`inc ${{ eax: 'ax', ecx: 'cx', ebp: 'bp' }[r]}`, ALL],
+    ];
   yield* [
-    ['db 0xd6', ALL], ['stc\ndb 0xd6', ALL], ['pushad\npop eax\npop ebx', ALL], ['pusha\npop ax\npop bx', ALL],
-    ['sub esp, 64\npopad\nmov esp, 0x301800', ALL & ~AF], ['sub esp, 64\npopa\nmov esp, 0x301800', ALL & ~AF], ['push eax\npop ebx', ALL], ['push ax\npop bx', ALL],
-    ['push 0x12345678\npop ecx', ALL], ['push word -2\npop cx', ALL], ['push dword [edi]\npop dword [edi+8]', ALL], ['push esp\npop ebx', ALL], ['pushf\npop ax\nand eax, 0x8d5', ALL & ~AF],
-    ['pushfd\npop eax\nand eax, 0x8d5', ALL & ~AF], ['and eax, 0x8d5\npush eax\npopfd', ALL], ['lea ebx, [edi]\nmov eax, [ebx+ecx*0+4]', ALL],
-    ['call x\nx: pop eax', ALL], ['mov eax, x\ncall eax\nadd ecx, 5\njmp y\nx: ret\ny:', ALL], ['push x\nret 0\nadd eax, 1\nx:', ALL],
-    ['arpl ax, bx', ALL], ['arpl [edi], cx', ALL], ['enter 16, 0\nleave', ALL], ['mov ebp, esp\nenter 24, 3', ALL], ['bound eax, [edi]', ALL], ['mov dword [edi], -0x80000000\nmov dword [edi+4], 0x7fffffff\nbound eax, [edi]', ALL],
-    ['mov ecx, 5\nx: add eax, ecx\nloop x', ALL], ['mov ecx, 5\na16 loop $', ALL], ['jecxz x\nadd eax, 5\nx:', 0], ['a16 jcxz x\nadd eax, 5\nx:', 0], ['lea ax, [bx+si+5]', ALL], ['lea eax, [bx+di-5]', ALL],
-    ['lea eax, [bp+si]', ALL], ['lea eax, [bp+0x1234]', ALL], ['lea eax, [si]', ALL], ['lea ecx, [di+0x7f]', ALL], ['lea edx, [bx]', ALL], ['lea edx, [0x1234]', ALL],
-    ['mov eax, [0x301010]', ALL], ['mov [0x301020], al', ALL], ['mov ax, [0x301010]', ALL], ['mov eax, [ebp*4+0]\nud2', 0], ['mov eax, [esi+edi*0]', ALL], ['cdq', ALL], ['cwde', ALL],
-    ['cmpxchg8b [edi]', ALL], ['mov eax, [edi]\nmov edx, [edi+4]\ncmpxchg8b [edi]', ALL], ['rcl dword [edi], 5', ALL & ~OF], ['mul dword [edi]', CF | OF], ['xlatb', 0],
+    ['db 0xd6', ALL],
+    ['stc\ndb 0xd6', ALL],
+    ['pushad\npop eax\npop ebx', ALL],
+    ['pusha\npop ax\npop bx', ALL],
+    ['sub esp, 64\npopad\nmov esp, 0x301800', ALL & ~AF],
+    ['sub esp, 64\npopa\nmov esp, 0x301800', ALL & ~AF],
+    ['push eax\npop ebx', ALL],
+    ['push ax\npop bx', ALL],
+    ['push 0x12345678\npop ecx', ALL],
+    ['push word -2\npop cx', ALL],
+    ['push dword [edi]\npop dword [edi+8]', ALL],
+    ['push esp\npop ebx', ALL],
+    ['pushf\npop ax\nand eax, 0x8d5', ALL & ~AF],
+    ['pushfd\npop eax\nand eax, 0x8d5', ALL & ~AF],
+    ['and eax, 0x8d5\npush eax\npopfd', ALL],
+    ['lea ebx, [edi]\nmov eax, [ebx+ecx*0+4]', ALL],
+    ['call x\nx: pop eax', ALL],
+    ['mov eax, x\ncall eax\nadd ecx, 5\njmp y\nx: ret\ny:', ALL],
+    ['push x\nret 0\nadd eax, 1\nx:', ALL],
+    ['arpl ax, bx', ALL],
+    ['arpl [edi], cx', ALL],
+    ['enter 16, 0\nleave', ALL],
+    ['mov ebp, esp\nenter 24, 3', ALL],
+    ['bound eax, [edi]', ALL],
+    ['mov dword [edi], -0x80000000\nmov dword [edi+4], 0x7fffffff\nbound eax, [edi]', ALL],
+    ['mov ecx, 5\nx: add eax, ecx\nloop x', ALL],
+    ['mov ecx, 5\na16 loop $', ALL],
+    ['jecxz x\nadd eax, 5\nx:', 0],
+    ['a16 jcxz x\nadd eax, 5\nx:', 0],
+    ['lea ax, [bx+si+5]', ALL],
+    ['lea eax, [bx+di-5]', ALL],
+    ['lea eax, [bp+si]', ALL],
+    ['lea eax, [bp+0x1234]', ALL],
+    ['lea eax, [si]', ALL],
+    ['lea ecx, [di+0x7f]', ALL],
+    ['lea edx, [bx]', ALL],
+    ['lea edx, [0x1234]', ALL],
+    ['mov eax, [0x301010]', ALL],
+    ['mov [0x301020], al', ALL],
+    ['mov ax, [0x301010]', ALL],
+    ['mov eax, [ebp*4+0]\nud2', 0],
+    ['mov eax, [esi+edi*0]', ALL],
+    ['cdq', ALL],
+    ['cwde', ALL],
+    ['cmpxchg8b [edi]', ALL],
+    ['mov eax, [edi]\nmov edx, [edi+4]\ncmpxchg8b [edi]', ALL],
+    ['rcl dword [edi], 5', ALL & ~OF],
+    ['mul dword [edi]', CF | OF],
+    ['xlatb', 0],
   ].filter(([text]) => text !== 'xlatb');
 }
 
