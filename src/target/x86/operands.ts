@@ -48,6 +48,13 @@ export const WRITE = 1;
 /** Read of a read-modify-write. */
 export const RMW = 2;
 
+// ---- what a helper's row means for the lazy flags
+const NEEDS_FLUSH = 1;
+const NEEDS_FLAGS = 2;
+const WRITES_FLAGS = 4;
+const HELPER_NEEDS = Uint8Array.from(X86_HELPERS, (row) => (row.faults ? NEEDS_FLUSH : 0) |
+  (row.reads || row.writes ? NEEDS_FLAGS : 0) | (row.writes ? WRITES_FLAGS : 0));
+
 /** Byte offset of a segment register's field. */
 export function segSlot(segment: number, field: number): number {
   return SEG + segment * SEG_STRIDE + field;
@@ -98,11 +105,11 @@ export class Operands extends LazyFlags {
     b: number = NO_SLOT,
     c: number = NO_SLOT,
   ): void {
-    const row = X86_HELPERS[helper]!;
-    if (row.reads || row.writes) this.syncFlags();
-    else if (row.faults) this.flushFlags();
+    const needs = HELPER_NEEDS[helper]!;
+    if (needs & NEEDS_FLAGS) this.syncFlags();
+    else if (needs & NEEDS_FLUSH) this.flushFlags();
     this.ir.call(helper, result, a, b, c);
-    if (row.writes) this.flagsDynamic();
+    if (needs & WRITES_FLAGS) this.flagsDynamic();
   }
 
   /** Calls a helper whose result is a value. */

@@ -13,7 +13,7 @@ import {
 } from '../../runtime/x86/layout.ts';
 import { HELPER } from './helpers.ts';
 import { rotateOverride, sizeLog } from './lazy-flags.ts';
-import { K_CX } from './operand-codes.ts';
+import { K_CX, K_ONE } from './operand-codes.ts';
 import { RMW } from './operands.ts';
 import type { Translator } from './translator.ts';
 
@@ -55,7 +55,7 @@ function countMask(size: number): number {
 function constantCount(t: Translator, n: number, size: number): number {
   const kind = t.operandKind(n);
   if (kind === K_CX) return -1;
-  return t.isImmediate(n) && t.table.rows[t.row]!.operands![n] === '1' ? 1 : t.immLo & countMask(size);
+  return kind === K_ONE ? 1 : t.immLo & countMask(size);
 }
 
 /** The operand as the shift sees it: narrow right shifts need the bits above. */
