@@ -117,9 +117,35 @@ function copyForward(to: i32, from: i32, bytes: i32): void {
   }
 }
 
+/** Elements from `linear` downwards within its page and above offset 0, in a flat segment; 0: take them singly. */
+function runDown(linear: u64, offset: u64, flat: bool): u64 {
+  const inPage = linear & 0xfff;
+  if (!flat || inPage + <u64>size > 0x1000) return 0;
+  return min(inPage, offset) / <u64>size + 1;
+}
+
+/** As moveRun with DF set: both runs end at the given elements and go down. */
+function moveRunDown(from: u64, to: u64): bool {
+  let n = min(runDown(from, get(RSI) & mask, sourceFlat), runDown(to, get(RDI) & mask, destinationFlat));
+  n = min(n, count);
+  if (n < 2) return false;
+  const bytes = <i32>n * size;
+  const back = <u64>(bytes - size);
+  const source = hostForRead(from - back, sourceInfo);
+  if (source == 0) return false;
+  const target = hostForWrite(to - back, bytes, destinationInfo);
+  if (target == 0) return false;
+  // A target just below its source would see copied elements again: one by one then.
+  if (<u32>(source - target) < <u32>bytes && source != target) return false;
+  memory.copy(target, source, bytes);
+  advance(n, true, true);
+  return true;
+}
+
 /** Moves a run of elements; false: take one singly. */
 function moveRun(from: u64, to: u64): bool {
-  if (step < 0 || single) return false;
+  if (single) return false;
+  if (step < 0) return moveRunDown(from, to);
   let n = min(run(from, get(RSI) & mask, segment, sourceFlat), run(to, get(RDI) & mask, ES, destinationFlat));
   n = min(n, count);
   if (n == 0) return false;
