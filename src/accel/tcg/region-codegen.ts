@@ -178,6 +178,7 @@ class RegionCodegen {
       case BR:
         return this.branch(b, block, at);
       case GOTO_IND:
+        for (const r of block.returns) this.returnTo(b, r);
         this.cx.storeSlots(this.cx.dirty);
         this.code.op1(W.BR, this.depthOf(INDIRECT_LABEL));
         return;
@@ -185,6 +186,25 @@ class RegionCodegen {
         this.cx.storeSlots(this.cx.dirty);
         this.code.op(W.RETURN);
     }
+  }
+
+  /** Goes on at a block behind a call if RIP and KEY name it. */
+  private returnTo(b: number, target: number): void {
+    const { code, cx, region } = this;
+    const to = region.blocks[target]!;
+    const { dirty } = cx;
+    cx.loadControl(W.I64_LOAD, SLOT_RIP);
+    code.i64(to.ripLo, to.ripHi);
+    code.op(W.I64_EQ);
+    const label = this.plainLabel(b, target);
+    if (label !== PLAIN) {
+      code.op1(W.BR_IF, this.depthOf(label));
+      return;
+    }
+    this.open(W.IF, PLAIN);
+    this.edge(b, target, dirty, to.ripLo, to.ripHi);
+    this.close();
+    cx.dirty = dirty;
   }
 
   private branch(b: number, block: RegionBlock, at: number): void {

@@ -310,6 +310,7 @@ export class RegionFlow {
         const block = blocks[b]!;
         if (this.addDirty(block.taken, out)) changed = true;
         if (this.addDirty(block.other, out)) changed = true;
+        for (const r of block.returns) if (this.addDirty(r, out)) changed = true;
       }
     }
     this.mentioned = 0;
@@ -376,7 +377,11 @@ export class RegionFlow {
     const block = this.region.blocks[b]!;
     const opcode = this.words[block.terminator]! & 0xffff;
     if (opcode === GOTO) return this.edgeLive(b, block.taken);
-    if (opcode !== BR) return this.dirtyOut[b]!;
+    if (opcode !== BR) {
+      let live = this.dirtyOut[b]!;
+      for (const r of block.returns) live |= this.liveIn[r]!;
+      return live;
+    }
     return (
       this.edgeLive(b, block.taken) |
       this.edgeLive(b, block.other) |

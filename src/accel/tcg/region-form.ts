@@ -1,7 +1,7 @@
 import { TB_FUNC, TB_HOST_PC2, TB_HOT, TB_IR, TB_KEY, TB_RIP, TB_SIZE } from '../../runtime/tcg/layout.ts';
 import { HF_CS64 } from '../../runtime/x86/layout.ts';
 import { UNFUSED } from './interp/fusion.ts';
-import { BR, GOTO, OP_FLAGS, OP_WORDS, TERMINATOR } from './region-ops.ts';
+import { BR, CALL, GOTO, GOTO_IND, MOVI, OP_FLAGS, OP_WORDS, TERMINATOR } from './region-ops.ts';
 import { EXIT, MAX_REGION_OPS, type Region, type RegionBlock } from './region.ts';
 import { TB_MAX_BYTES } from './tb-cache.ts';
 
@@ -15,6 +15,9 @@ export interface FormOptions {
   readonly maxHotLeft: number;
 }
 
+/** Calls per region whose returns are predicted. */
+const MAX_RETURN_POINTS = 4;
+
 /** Collects the blocks that can be reached by direct jumps and have been executed often enough. */
 export class RegionFormer {
   private readonly o: FormOptions;
@@ -25,6 +28,8 @@ export class RegionFormer {
   private readonly opcodes = new Uint16Array(MAX_REGION_OPS);
   private opCount = 0;
   private insns = 0;
+  /** Blocks behind calls within the region. */
+  private readonly returnPoints: number[] = [];
 
   constructor(o: FormOptions) {
     this.o = o;
@@ -40,7 +45,9 @@ export class RegionFormer {
     const keyLo = this.words[(entryTb + TB_KEY) >>> 2]!;
     const keyHi = this.words[((entryTb + TB_KEY) >>> 2) + 1]!;
     this.add(entryTb);
+    this.returnPoints.length = 0;
     for (let i = 0; i < this.blocks.length; i++) this.linkSuccessors(this.blocks[i]!);
+    for (const block of this.blocks) this.linkReturns(block);
     return {
       entry: 0,
       blocks: this.blocks,
@@ -58,29 +65,53 @@ export class RegionFormer {
     const at = block.terminator;
     const opcode = w[at]! & 0xffff;
     if (opcode === GOTO) {
-      block.taken = this.successor(w[at + 2]!, w[at + 3]!, block);
+      block.taken = this.successor(w[at + 2]!, w[at + 3]!);
+      if (block.taken !== EXIT) this.addReturnPoint(block);
     } else if (opcode === BR) {
-      block.taken = this.successor(w[at + 2]!, w[at + 3]!, block);
-      block.other = this.successor(w[at + 4]!, w[at + 5]!, block);
+      block.taken = this.successor(w[at + 2]!, w[at + 3]!);
+      block.other = this.successor(w[at + 4]!, w[at + 5]!);
     }
   }
 
-  private successor(ripLo: number, ripHi: number, from: RegionBlock): number {
+  private successor(ripLo: number, ripHi: number): number {
     const tb = this.o.peek(ripLo, ripHi);
     if (tb === 0) return EXIT;
     const known = this.indexOf.get(tb);
     if (known !== undefined) return known;
-    return this.mayJoin(tb, from) ? this.add(tb) : EXIT;
+    return this.mayJoin(tb) ? this.add(tb) : EXIT;
   }
 
-  private mayJoin(tb: number, from: RegionBlock): boolean {
+  /** A block that pushes the address behind itself and jumps elsewhere is a call: control will come back behind it. */
+  private addReturnPoint(block: RegionBlock): void {
+    const w = this.words;
+    const size = w[(block.tb + TB_SIZE) >>> 2]! & 0xffff;
+    const sum = (block.ripLo >>> 0) + size;
+    const lo = sum | 0;
+    const hi = sum > 0xffffffff ? (block.ripHi + 1) | 0 : block.ripHi;
+    const to = this.blocks[block.taken]!;
+    if (to.ripLo === lo || this.returnPoints.length >= MAX_RETURN_POINTS) return;
+    for (let i = block.endOp - 1; i >= block.firstOp; i--) {
+      const at = this.ops[i]!;
+      if (this.opcodes[i] !== MOVI || w[at + 2] !== lo || w[at + 3] !== hi) continue;
+      const index = this.successor(lo, hi);
+      if (index !== EXIT && !this.returnPoints.includes(index)) this.returnPoints.push(index);
+      return;
+    }
+  }
+
+  /** A `goto_ind` without helper calls (they might change the mode or the mapping) may be the return from one of the calls. */
+  private linkReturns(block: RegionBlock): void {
+    if (this.returnPoints.length === 0 || UNFUSED[this.words[block.terminator]! & 0xffff] !== GOTO_IND) return;
+    for (let i = block.firstOp; i < block.endOp; i++) if ((OP_FLAGS[this.opcodes[i]!]! & CALL) !== 0) return;
+    block.returns.push(...this.returnPoints);
+  }
+
+  private mayJoin(tb: number): boolean {
     const w = this.words;
     if (this.blocks.length >= this.o.maxBlocks || this.opCount > MAX_REGION_OPS - TB_MAX_BYTES / 8)
       return false;
     if (this.insns + (w[(tb + TB_SIZE) >>> 2]! >>> 16) > this.o.maxInsns) return false;
-    const compiled = w[(tb + TB_FUNC) >>> 2]! !== 0;
-    // what has a region of its own elsewhere stays there: it is called often, from several places
-    if (compiled) return this.pageOf(tb) === from.page;
+    if (w[(tb + TB_FUNC) >>> 2]! !== 0) return true;
     return w[(tb + TB_HOT) >>> 2]! <= this.o.maxHotLeft;
   }
 
@@ -118,6 +149,7 @@ export class RegionFormer {
       endOp: this.opCount,
       taken: EXIT,
       other: EXIT,
+      returns: [],
       page,
       page2: w[(tb + TB_HOST_PC2) >>> 2] === 0 ? page : page + 1,
     });

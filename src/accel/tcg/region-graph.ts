@@ -20,6 +20,7 @@ export interface RegionGraph {
 export function eachSuccessor(block: RegionBlock, visit: (target: number) => void): void {
   if (block.taken !== EXIT) visit(block.taken);
   if (block.other !== EXIT) visit(block.other);
+  for (const r of block.returns) visit(r);
 }
 
 /**
@@ -45,13 +46,13 @@ function reversePostorder(region: Region, rank: Int32Array): number[] {
     const top = stack.length - 1;
     const block = region.blocks[stack[top]!]!;
     const step = phase[top]!++;
-    if (step > 1) {
+    if (step > 1 + block.returns.length) {
       order.push(stack.pop()!);
       phase.pop();
       continue;
     }
     // the taken branch first: the fall-through path then follows its block in the order
-    const next = step === 0 ? block.taken : block.other;
+    const next = step === 0 ? block.taken : step === 1 ? block.other : block.returns[step - 2]!;
     if (next === EXIT || seen[next] === 1) continue;
     seen[next] = 1;
     stack.push(next);
@@ -120,6 +121,11 @@ function cutIrreducible(
     }
     if (bad(b, block.other)) {
       block.other = EXIT;
+      cut = true;
+    }
+    const kept = block.returns.filter((r) => !bad(b, r));
+    if (kept.length !== block.returns.length) {
+      block.returns.splice(0, block.returns.length, ...kept);
       cut = true;
     }
   }

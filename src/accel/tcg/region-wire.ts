@@ -3,18 +3,20 @@
  * shape of the region and where its blocks' IR lies are written. One region:
  *
  * slot, key low, key high, instructions, number of blocks; then per block: tb, rip low, rip high, IR start, terminator, taken, other,
- * number of its page, number of its second page. IR positions are word indexes, pages are numbered from 0 within the region.
+ * number of its page, number of its second page, number of blocks it may return to, those blocks. IR positions are word indexes, pages are numbered from 0 within the region.
  */
 import { UNFUSED } from './interp/fusion.ts';
 import { OP_FLAGS, OP_WORDS, TERMINATOR } from './region-ops.ts';
 import { MAX_REGION_OPS, type Region, type RegionBlock } from './region.ts';
 
 const HEADER_WORDS = 5;
-const BLOCK_WORDS = 9;
+const BLOCK_WORDS = 10;
 
 /** Words that the region takes. */
 export function encodedSize(region: Region): number {
-  return HEADER_WORDS + region.blocks.length * BLOCK_WORDS;
+  let words = HEADER_WORDS;
+  for (const b of region.blocks) words += BLOCK_WORDS + b.returns.length;
+  return words;
 }
 
 /** Appends a region to `out`. */
@@ -28,7 +30,8 @@ export function encodeRegion(region: Region, slot: number, out: number[]): void 
   };
   out.push(slot, region.keyLo, region.keyHi, region.insns, region.blocks.length);
   for (const b of region.blocks) {
-    out.push(b.tb, b.ripLo, b.ripHi, b.irStart, b.terminator, b.taken, b.other, numberOf(b.page), numberOf(b.page2));
+    out.push(b.tb, b.ripLo, b.ripHi, b.irStart, b.terminator, b.taken, b.other, numberOf(b.page), numberOf(b.page2), b.returns.length);
+    out.push(...b.returns);
   }
 }
 
@@ -54,7 +57,7 @@ export class RegionDecoder {
     let ok = true;
     this.slot = from[at]!;
     let p = at + HEADER_WORDS;
-    for (let n = 0; n < count; n++, p += BLOCK_WORDS) {
+    for (let n = 0; n < count; n++) {
       const firstOp = opCount;
       const terminator = from[p + 4]!;
       opCount = this.list(from[p + 3]!, terminator, opCount);
@@ -65,7 +68,9 @@ export class RegionDecoder {
       blocks.push({
         tb: from[p]!, ripLo: from[p + 1]!, ripHi: from[p + 2]!, irStart: from[p + 3]!, terminator, firstOp, endOp: opCount,
         taken: from[p + 5]!, other: from[p + 6]!, page: from[p + 7]!, page2: from[p + 8]!,
+        returns: Array.from(from.subarray(p + BLOCK_WORDS, p + BLOCK_WORDS + from[p + 9]!)),
       });
+      p += BLOCK_WORDS + from[p + 9]!;
     }
     this.next = p;
     if (!ok) return undefined;

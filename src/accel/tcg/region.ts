@@ -18,6 +18,8 @@ export interface RegionBlock {
   /** Block indexes or EXIT. A `goto` uses only `taken`; `goto_ind` and `exit` neither. */
   taken: number;
   other: number;
+  /** Blocks behind calls that a `goto_ind` of this block may return to. */
+  readonly returns: number[];
   /** Linear page numbers the code lies on, as numbers (exact below 2^53 after dropping the sign extension). */
   readonly page: number;
   readonly page2: number;
