@@ -222,6 +222,7 @@ export class MachineClient {
         this.#kick = message.kick;
         this.#state = message.state;
         this.#threads.startTicker(this.#ticker.words, message.kick);
+        this.#wake(); // what was sent before there was a vCPU to kick
         this.#resolveStarted();
         break;
       case 'refused':

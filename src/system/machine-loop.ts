@@ -46,6 +46,7 @@ export function runMachineLoop(client: LoopClient, ports: LoopPorts): void {
     client.settle();
     if (client.isEnded) return;
     if (!client.isRunning) {
+      ticker.publish(Number.POSITIVE_INFINITY, hostClock.nowNs());
       doorbell.wait(rung);
       continue;
     }

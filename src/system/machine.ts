@@ -1,7 +1,7 @@
 /** A virtual machine on the machine thread: board, vCPU, clocks, character devices and the requests of the main thread. */
 import type { VcpuBus, VcpuExit } from '../accel/accelerator.ts';
-import { LOG_EXEC, LOG_GUEST_ERRORS, LOG_UNIMP, type TcgLog } from '../accel/tcg/log.ts';
 import type { CompilerStart } from '../accel/tcg/compile-channel.ts';
+import { LOG_EXEC, LOG_GUEST_ERRORS, LOG_UNIMP, type TcgLog } from '../accel/tcg/log.ts';
 import { TcgMemory } from '../accel/tcg/tcg-memory.ts';
 import { TcgVcpu } from '../accel/tcg/tcg-vcpu.ts';
 import type { WasmModuleHandle } from '../accel/tcg/webassembly.ts';
@@ -103,7 +103,9 @@ export class Machine implements LoopClient {
       tier: config.accelerator.tier,
       log: this.log,
       nowNs: () => host.clock.nowNs(),
-      ...(host.startCompiler && { startCompiler: (compiler: CompilerStart) => host.startCompiler?.(compiler) }),
+      ...(host.startCompiler && {
+        startCompiler: (compiler: CompilerStart) => host.startCompiler?.(compiler),
+      }),
     });
     installCpu(memory.view, this.vcpu.cpuBase, model, { apicId: 0, cpus: 1 });
     if ((this.log.mask & LOG_EXEC) !== 0) this.vcpu.traceBlocks();
