@@ -4,6 +4,7 @@ import { UNFUSED } from './interp/fusion.ts';
 import { BR, CALL, GOTO, GOTO_IND, MOVI, OP_FLAGS, OP_WORDS, TERMINATOR } from './region-ops.ts';
 import { EXIT, MAX_REGION_OPS, type Region, type RegionBlock } from './region.ts';
 import { TB_MAX_BYTES } from './tb-cache.ts';
+import { REGION_MAX_COPIED } from './tuning.ts';
 
 export interface FormOptions {
   readonly words: Int32Array;
@@ -65,38 +66,42 @@ export class RegionFormer {
     const at = block.terminator;
     const opcode = w[at]! & 0xffff;
     if (opcode === GOTO) {
-      block.taken = this.successor(w[at + 2]!, w[at + 3]!);
-      if (block.taken !== EXIT) this.addReturnPoint(block);
+      this.linkGoto(block, w[at + 2]!, w[at + 3]!);
     } else if (opcode === BR) {
-      block.taken = this.successor(w[at + 2]!, w[at + 3]!);
-      block.other = this.successor(w[at + 4]!, w[at + 5]!);
+      block.taken = this.successor(w[at + 2]!, w[at + 3]!, block, false);
+      block.other = this.successor(w[at + 4]!, w[at + 5]!, block, false);
     }
   }
 
-  private successor(ripLo: number, ripHi: number): number {
+  private successor(ripLo: number, ripHi: number, from: RegionBlock, isCall: boolean): number {
     const tb = this.o.peek(ripLo, ripHi);
     if (tb === 0) return EXIT;
     const known = this.indexOf.get(tb);
     if (known !== undefined) return known;
-    return this.mayJoin(tb) ? this.add(tb) : EXIT;
+    return this.mayJoin(tb, from, isCall) ? this.add(tb) : EXIT;
   }
 
   /** A block that pushes the address behind itself and jumps elsewhere is a call: control will come back behind it. */
-  private addReturnPoint(block: RegionBlock): void {
-    const w = this.words;
-    const size = w[(block.tb + TB_SIZE) >>> 2]! & 0xffff;
+  private linkGoto(block: RegionBlock, targetLo: number, targetHi: number): void {
+    const size = this.words[(block.tb + TB_SIZE) >>> 2]! & 0xffff;
     const sum = (block.ripLo >>> 0) + size;
     const lo = sum | 0;
     const hi = sum > 0xffffffff ? (block.ripHi + 1) | 0 : block.ripHi;
-    const to = this.blocks[block.taken]!;
-    if (to.ripLo === lo || this.returnPoints.length >= MAX_RETURN_POINTS) return;
+    const isCall = targetLo !== lo && this.mentions(block, lo, hi);
+    block.taken = this.successor(targetLo, targetHi, block, isCall);
+    if (!isCall || block.taken === EXIT || this.returnPoints.length >= MAX_RETURN_POINTS) return;
+    const index = this.successor(lo, hi, block, false);
+    if (index !== EXIT && !this.returnPoints.includes(index)) this.returnPoints.push(index);
+  }
+
+  /** The block loads this constant. */
+  private mentions(block: RegionBlock, lo: number, hi: number): boolean {
+    const w = this.words;
     for (let i = block.endOp - 1; i >= block.firstOp; i--) {
       const at = this.ops[i]!;
-      if (this.opcodes[i] !== MOVI || w[at + 2] !== lo || w[at + 3] !== hi) continue;
-      const index = this.successor(lo, hi);
-      if (index !== EXIT && !this.returnPoints.includes(index)) this.returnPoints.push(index);
-      return;
+      if (this.opcodes[i] === MOVI && w[at + 2] === lo && w[at + 3] === hi) return true;
     }
+    return false;
   }
 
   /** A `goto_ind` without helper calls (they might change the mode or the mapping) may be the return from one of the calls. */
@@ -106,12 +111,15 @@ export class RegionFormer {
     block.returns.push(...this.returnPoints);
   }
 
-  private mayJoin(tb: number): boolean {
+  private mayJoin(tb: number, from: RegionBlock, isCall: boolean): boolean {
     const w = this.words;
     if (this.blocks.length >= this.o.maxBlocks || this.opCount > MAX_REGION_OPS - TB_MAX_BYTES / 8)
       return false;
     if (this.insns + (w[(tb + TB_SIZE) >>> 2]! >>> 16) > this.o.maxInsns) return false;
-    if (w[(tb + TB_FUNC) >>> 2]! !== 0) return true;
+    // what has a region of its own is copied into this one only while that is small
+    if (w[(tb + TB_FUNC) >>> 2]! !== 0) {
+      return this.insns < REGION_MAX_COPIED && (isCall || this.pageOf(tb) === from.page);
+    }
     return w[(tb + TB_HOT) >>> 2]! <= this.o.maxHotLeft;
   }
 

@@ -15,6 +15,8 @@ export const REHOT_THRESHOLD = 2000;
 export const BATCH_SIZE = 32;
 /** Guest instructions and blocks in one region at most. */
 export const REGION_MAX_INSNS = 150;
+/** Instructions a region may have when blocks that have a region of their own still join. */
+export const REGION_MAX_COPIED = 60;
 export const REGION_MAX_BLOCKS = 64;
 /** A block joins a region only if it ran at least this share (as a divisor) of the threshold. */
 export const REGION_WARM_DIVISOR = 16;
