@@ -40,9 +40,17 @@ export class CompileChannel {
   private readonly request: Int32Array;
   private readonly result: Uint8Array;
 
-  constructor(memory: SharedArrayBuffer, cpuBase: number, helpers: readonly HelperInfo[], localSlotLimit: number) {
+  constructor(
+    memory: SharedArrayBuffer,
+    cpuBase: number,
+    helpers: readonly HelperInfo[],
+    localSlotLimit: number,
+  ) {
     this.start = {
-      memory, cpuBase, helpers, localSlotLimit,
+      memory,
+      cpuBase,
+      helpers,
+      localSlotLimit,
       control: new SharedArrayBuffer(4 * CONTROL_WORDS),
       request: new SharedArrayBuffer(4 * REQUEST_WORDS),
       result: new SharedArrayBuffer(RESULT_BYTES),
@@ -73,7 +81,9 @@ export class CompileChannel {
   /** The module of the finished batch, undefined if it failed; the channel is idle again. */
   take(): { readonly bytes: Uint8Array; readonly codeBytes: number } | undefined {
     const failed = Atomics.load(this.control, STATE) === FAILED;
-    const out = failed ? undefined : { bytes: this.result.slice(0, this.control[LENGTH]), codeBytes: this.control[CODE_BYTES]! };
+    const out = failed
+      ? undefined
+      : { bytes: this.result.slice(0, this.control[LENGTH]), codeBytes: this.control[CODE_BYTES]! };
     Atomics.store(this.control, STATE, IDLE);
     return out;
   }

@@ -10,7 +10,12 @@ import type { Region } from './region.ts';
 import type { RuntimeExports } from './runtime-host.ts';
 import type { TcgMemory } from './tcg-memory.ts';
 import {
-  BATCH_SIZE, REGION_MAX_BLOCKS, REGION_MAX_INSNS, REGION_WARM_DIVISOR, REHOT_THRESHOLD, TABLE_LIMIT,
+  BATCH_SIZE,
+  REGION_MAX_BLOCKS,
+  REGION_MAX_INSNS,
+  REGION_WARM_DIVISOR,
+  REHOT_THRESHOLD,
+  TABLE_LIMIT,
 } from './tuning.ts';
 import { printCode } from './wasm/text.ts';
 import { webAssembly, type WasmTable } from './webassembly.ts';
@@ -74,8 +79,13 @@ export class RegionManager {
       maxBlocks: REGION_MAX_BLOCKS,
       maxHotLeft: options.hotThreshold - Math.floor(options.hotThreshold / REGION_WARM_DIVISOR),
     });
-    this.builder = new RegionModuleBuilder({ words: this.words, cpuBase: options.cpuBase, target: options.target });
-    if (options.startCompiler === undefined || options.eager || (options.log.mask & LOG_OUT_ASM) !== 0) return;
+    this.builder = new RegionModuleBuilder({
+      words: this.words,
+      cpuBase: options.cpuBase,
+      target: options.target,
+    });
+    if (options.startCompiler === undefined || options.eager || (options.log.mask & LOG_OUT_ASM) !== 0)
+      return;
     const { helpers, localSlotLimit } = options.target;
     this.channel = new CompileChannel(options.memory.buffer, options.cpuBase, helpers, localSlotLimit);
     options.startCompiler(this.channel.start);
@@ -104,7 +114,12 @@ export class RegionManager {
     const region = this.former.form(entryTb);
     if (this.request.length + encodedSize(region) > REQUEST_WORDS) return;
     const slot = this.takeSlot();
-    const compiled: CompiledRegion = { entryTb, slot, blocks: region.blocks.map((b) => b.tb), state: 'queued' };
+    const compiled: CompiledRegion = {
+      entryTb,
+      slot,
+      blocks: region.blocks.map((b) => b.tb),
+      state: 'queued',
+    };
     this.register(compiled);
     this.queue.push(compiled);
     this.queued.add(entryTb);
@@ -125,7 +140,7 @@ export class RegionManager {
     const entry = region.blocks[region.entry]!;
     this.o.log.write(
       `OUT: region at ${hex64(entry.ripHi, entry.ripLo)}: ${region.blocks.length} blocks, ${region.insns} insns, ${bytes} bytes\n` +
-      `${printCode(this.builder.code.bytes, 0, bytes).join('\n')}\n\n`,
+        `${printCode(this.builder.code.bytes, 0, bytes).join('\n')}\n\n`,
     );
   }
 

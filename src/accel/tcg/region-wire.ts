@@ -30,7 +30,18 @@ export function encodeRegion(region: Region, slot: number, out: number[]): void 
   };
   out.push(slot, region.keyLo, region.keyHi, region.insns, region.blocks.length);
   for (const b of region.blocks) {
-    out.push(b.tb, b.ripLo, b.ripHi, b.irStart, b.terminator, b.taken, b.other, numberOf(b.page), numberOf(b.page2), b.returns.length);
+    out.push(
+      b.tb,
+      b.ripLo,
+      b.ripHi,
+      b.irStart,
+      b.terminator,
+      b.taken,
+      b.other,
+      numberOf(b.page),
+      numberOf(b.page2),
+      b.returns.length,
+    );
     out.push(...b.returns);
   }
 }
@@ -66,8 +77,17 @@ export class RegionDecoder {
         opCount = 0;
       }
       blocks.push({
-        tb: from[p]!, ripLo: from[p + 1]!, ripHi: from[p + 2]!, irStart: from[p + 3]!, terminator, firstOp, endOp: opCount,
-        taken: from[p + 5]!, other: from[p + 6]!, page: from[p + 7]!, page2: from[p + 8]!,
+        tb: from[p]!,
+        ripLo: from[p + 1]!,
+        ripHi: from[p + 2]!,
+        irStart: from[p + 3]!,
+        terminator,
+        firstOp,
+        endOp: opCount,
+        taken: from[p + 5]!,
+        other: from[p + 6]!,
+        page: from[p + 7]!,
+        page2: from[p + 8]!,
         returns: Array.from(from.subarray(p + BLOCK_WORDS, p + BLOCK_WORDS + from[p + 9]!)),
       });
       p += BLOCK_WORDS + from[p + 9]!;
@@ -75,7 +95,14 @@ export class RegionDecoder {
     this.next = p;
     if (!ok) return undefined;
     return {
-      entry: 0, blocks, ops: this.ops, opcodes: this.opcodes, opCount, insns: from[at + 3]!, keyLo: from[at + 1]!, keyHi: from[at + 2]!,
+      entry: 0,
+      blocks,
+      ops: this.ops,
+      opcodes: this.opcodes,
+      opCount,
+      insns: from[at + 3]!,
+      keyLo: from[at + 1]!,
+      keyHi: from[at + 2]!,
     };
   }
 

@@ -4,9 +4,20 @@ import { removeDeadStores } from '../../ir/passes/dead-stores.ts';
 import { printIr } from '../../ir/printer.ts';
 import { RAM_BASE, SLOT_KEY, SLOT_RIP, TB_DESCRIPTOR_SIZE } from '../../runtime/tcg/layout.ts';
 import {
-  HF_DR7, HF_ONE_INSN, HF_RF, HF_SHADOW, HF_TF, TEMP_BASE, TEMP_LIMIT,
+  HF_DR7,
+  HF_ONE_INSN,
+  HF_RF,
+  HF_SHADOW,
+  HF_TF,
+  TEMP_BASE,
+  TEMP_LIMIT,
 } from '../../runtime/x86/layout.ts';
-import type { CodeWindow, TargetDescriptor, TranslatedBlock, TranslationRequest } from '../../target/target.ts';
+import type {
+  CodeWindow,
+  TargetDescriptor,
+  TranslatedBlock,
+  TranslationRequest,
+} from '../../target/target.ts';
 import type { TcgCounters } from './counters.ts';
 import { fuseBlock } from './interp/fusion.ts';
 import { hex64, LOG_IN_ASM, LOG_OP, type TcgLog } from './log.ts';
@@ -84,7 +95,7 @@ export class TbTranslator {
   translate(hostPc: number): number {
     const w = this.window;
     w.start = hostPc;
-    w.end = (hostPc & ~0xfff) + 0x1000 >>> 0;
+    w.end = ((hostPc & ~0xfff) + 0x1000) >>> 0;
     w.second = -2;
     return this.emit(hostPc, MAX_INSNS, true);
   }
@@ -124,9 +135,17 @@ export class TbTranslator {
     if (result.insns === 0) return 0;
     const irEnd = removeDeadStores(this.passes, irStart, this.ir.address);
     o.cache.commit(tb, {
-      ripLo: request.ripLo, ripHi: request.ripHi, flags: request.flags, csBase: request.csBase, hostPc,
-      hostPc2: result.crossesPage ? window.second : 0, irEnd, sizeBytes: result.sizeBytes, insns: result.insns,
-      hot: cached ? this.hotThreshold : NEVER_HOT, cached,
+      ripLo: request.ripLo,
+      ripHi: request.ripHi,
+      flags: request.flags,
+      csBase: request.csBase,
+      hostPc,
+      hostPc2: result.crossesPage ? window.second : 0,
+      irEnd,
+      sizeBytes: result.sizeBytes,
+      insns: result.insns,
+      hot: cached ? this.hotThreshold : NEVER_HOT,
+      cached,
     });
     if (logging) this.logBlock(irStart, irEnd);
     this.count(result, irEnd - irStart, o.nowNs() - started);

@@ -5,7 +5,15 @@ import { Worker } from 'node:worker_threads';
 import { expandHelpers } from '../../ir/helper-table.ts';
 import { OP } from '../../ir/ops.ts';
 import {
-  CS, HF_ONE_INSN, LOCAL_SLOT_LIMIT, RAX, RBX, RCX, RIP, SEG, SEG_BASE,
+  CS,
+  HF_ONE_INSN,
+  LOCAL_SLOT_LIMIT,
+  RAX,
+  RBX,
+  RCX,
+  RIP,
+  SEG,
+  SEG_BASE,
 } from '../../runtime/x86/layout.ts';
 import type { TargetDescriptor } from '../../target/target.ts';
 import type { VcpuBus } from '../accelerator.ts';
@@ -27,7 +35,10 @@ const helpers = expandHelpers({
 });
 
 const toy: TargetDescriptor = {
-  name: 'toy', runtime: 'x86', helpers, localSlotLimit: LOCAL_SLOT_LIMIT,
+  name: 'toy',
+  runtime: 'x86',
+  helpers,
+  localSlotLimit: LOCAL_SLOT_LIMIT,
   slotName: () => undefined,
   disassemble: () => ({ text: '?', length: 1 }),
   translateBlock(request, ir, result) {
@@ -61,10 +72,20 @@ const toy: TargetDescriptor = {
         ended = true;
       };
       switch (opcode) {
-        case 1: length = 2; ir.imm(OP.add_i64_imm, RAX, RAX, argument()); break;
-        case 2: length = 2; leave(rip + 2 + argument()); break;
-        case 4: ir.mem(OP.st8, RAX, RBX, 0, 0); break;
-        case 5: ir.mem(OP.ld8u, RAX, RBX, 0, 0); break;
+        case 1:
+          length = 2;
+          ir.imm(OP.add_i64_imm, RAX, RAX, argument());
+          break;
+        case 2:
+          length = 2;
+          leave(rip + 2 + argument());
+          break;
+        case 4:
+          ir.mem(OP.st8, RAX, RBX, 0, 0);
+          break;
+        case 5:
+          ir.mem(OP.ld8u, RAX, RBX, 0, 0);
+          break;
         case 6: {
           length = 2;
           const t = ir.temp();
@@ -74,7 +95,9 @@ const toy: TargetDescriptor = {
           ended = true;
           break;
         }
-        case 7: ir.imm(OP.add_i64_imm, RBX, RBX, 1); break;
+        case 7:
+          ir.imm(OP.add_i64_imm, RBX, RBX, 1);
+          break;
         case 8: {
           length = 2;
           const [p, s] = [ir.temp(), ir.temp()];
@@ -91,11 +114,18 @@ const toy: TargetDescriptor = {
           ended = true;
           break;
         }
-        default: ir.call(1); ir.exit(); ended = true; break;
+        default:
+          ir.call(1);
+          ir.exit();
+          ended = true;
+          break;
       }
       offset += length;
       result.insns++;
-      if (!ended && (result.insns >= request.maxInsns || result.crossesPage || code.start + offset >= code.end)) {
+      if (
+        !ended &&
+        (result.insns >= request.maxInsns || result.crossesPage || code.start + offset >= code.end)
+      ) {
         leave(request.ripLo + offset);
       }
     }
@@ -103,37 +133,63 @@ const toy: TargetDescriptor = {
   },
 };
 
-const runtimeModule = new (webAssembly().Module)(readFileSync(new URL('../../runtime/x86.wasm', import.meta.url)));
+const runtimeModule = new (webAssembly().Module)(
+  readFileSync(new URL('../../runtime/x86.wasm', import.meta.url)),
+);
 
 class Bus implements VcpuBus {
   readonly outs: number[] = [];
   onOut: (count: number) => void = () => {};
   code: readonly number[] = [];
   vectors: number[] = [];
-  readMmio(address: number): number { return this.code[address - 0x10_0000] ?? 0xff; }
+  readMmio(address: number): number {
+    return this.code[address - 0x10_0000] ?? 0xff;
+  }
   writeMmio(): void {}
-  readPort(): number { return 0; }
+  readPort(): number {
+    return 0;
+  }
   writePort(_port: number, _size: number, value: number): void {
     this.outs.push(value);
     this.onOut(this.outs.length);
   }
-  acknowledgeInterrupt(): number { return this.vectors.shift() ?? -1; }
-  readApicMsr(): undefined { return undefined; }
-  writeApicMsr(): boolean { return false; }
-  readTpr(): number { return 0; }
+  acknowledgeInterrupt(): number {
+    return this.vectors.shift() ?? -1;
+  }
+  readApicMsr(): undefined {
+    return undefined;
+  }
+  writeApicMsr(): boolean {
+    return false;
+  }
+  readTpr(): number {
+    return 0;
+  }
   writeTpr(): void {}
-  readTsc(): number { return 0; }
+  readTsc(): number {
+    return 0;
+  }
 }
 
 const RAM = 0x10_0000;
 
 function make(
-  tier: TcgTier, program: readonly number[], at = 0x1000, startCompiler?: (start: CompilerStart) => void,
+  tier: TcgTier,
+  program: readonly number[],
+  at = 0x1000,
+  startCompiler?: (start: CompilerStart) => void,
 ): { cpu: TcgVcpu; bus: Bus; ram: Uint8Array } {
   const memory = new TcgMemory(RAM);
   memory.setRamMap([{ start: 0, sizeBytes: RAM, ramOffset: 0, readOnly: false }]);
   const bus = new Bus();
-  const cpu = new TcgVcpu({ target: toy, memory, runtimeModule, bus, tier, ...(startCompiler && { startCompiler }) });
+  const cpu = new TcgVcpu({
+    target: toy,
+    memory,
+    runtimeModule,
+    bus,
+    tier,
+    ...(startCompiler && { startCompiler }),
+  });
   cpu.writeSlot(SEG + CS * 0x20 + SEG_BASE, 0n);
   cpu.writeSlot(RIP, BigInt(at));
   cpu.runtime.update_hflags();

@@ -1,10 +1,38 @@
 import {
-  EXIT_DEBUG, EXIT_FAULT, EXIT_HALT, EXIT_HOT, EXIT_SHUTDOWN, EXIT_TRANSLATE, FAULT_EXCEPTION, FAULT_HOST, FAULT_SMC,
-  REQUEST_INTERRUPT, REQUEST_RETURN, SLOT_EXIT_ARG, SLOT_EXIT_REASON, SLOT_EXIT_REQUEST, SLOT_FAULT, SLOT_HALTED,
-  SLOT_INTERRUPT_PENDING, SLOT_KEY, SLOT_RESTORE, SLOT_RIP, TB_HOT,
+  EXIT_DEBUG,
+  EXIT_FAULT,
+  EXIT_HALT,
+  EXIT_HOT,
+  EXIT_SHUTDOWN,
+  EXIT_TRANSLATE,
+  FAULT_EXCEPTION,
+  FAULT_HOST,
+  FAULT_SMC,
+  REQUEST_INTERRUPT,
+  REQUEST_RETURN,
+  SLOT_EXIT_ARG,
+  SLOT_EXIT_REASON,
+  SLOT_EXIT_REQUEST,
+  SLOT_FAULT,
+  SLOT_HALTED,
+  SLOT_INTERRUPT_PENDING,
+  SLOT_KEY,
+  SLOT_RESTORE,
+  SLOT_RIP,
+  TB_HOT,
 } from '../../runtime/tcg/layout.ts';
 import {
-  CC_OP, HF_ONE_INSN, INTERRUPT_HARD, INTERRUPT_INIT, INTERRUPT_NMI, INTERRUPT_SIPI, INTERRUPT_SMI, RIP, SEG, CS, SEG_BASE,
+  CC_OP,
+  HF_ONE_INSN,
+  INTERRUPT_HARD,
+  INTERRUPT_INIT,
+  INTERRUPT_NMI,
+  INTERRUPT_SIPI,
+  INTERRUPT_SMI,
+  RIP,
+  SEG,
+  CS,
+  SEG_BASE,
   SEG_SELECTOR,
 } from '../../runtime/x86/layout.ts';
 import type { CpuIrqSink } from '../../core/cpu-ports.ts';
@@ -87,25 +115,56 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
       }),
     }).exports as unknown as RuntimeExports;
     this.runtime = runtime;
-    const table: WasmTable = new Table({ element: 'anyfunc', initial: this.tier === 'interp' ? 1 : TABLE_INITIAL });
-    const interpreter = new Instance(new Module(generateInterpreter({ cpuBase: this.cpuBase, helpers: target.helpers })), {
-      env: { memory: memory.memory, table },
-      runtime: runtime as unknown as Record<string, unknown>,
-    }).exports;
+    const table: WasmTable = new Table({
+      element: 'anyfunc',
+      initial: this.tier === 'interp' ? 1 : TABLE_INITIAL,
+    });
+    const interpreter = new Instance(
+      new Module(generateInterpreter({ cpuBase: this.cpuBase, helpers: target.helpers })),
+      {
+        env: { memory: memory.memory, table },
+        runtime: runtime as unknown as Record<string, unknown>,
+      },
+    ).exports;
     this.enter = interpreter['enter'] as () => number;
     const manager = (): RegionManager | undefined => this.regions;
-    this.cache = new TbCache(memory, runtime, {
-      onBlockInvalidated: (tb) => manager()?.onBlockInvalidated(tb),
-      onAllInvalidated: () => manager()?.onAllInvalidated(),
-    }, this.counters);
+    this.cache = new TbCache(
+      memory,
+      runtime,
+      {
+        onBlockInvalidated: (tb) => manager()?.onBlockInvalidated(tb),
+        onAllInvalidated: () => manager()?.onAllInvalidated(),
+      },
+      this.counters,
+    );
     this.translator = new TbTranslator({
-      memory, cpuBase: this.cpuBase, runtime, target, cache: this.cache, counters: this.counters, log: this.log, nowNs,
+      memory,
+      cpuBase: this.cpuBase,
+      runtime,
+      target,
+      cache: this.cache,
+      counters: this.counters,
+      log: this.log,
+      nowNs,
     });
-    this.translator.hotThreshold = this.tier === 'interp' ? NEVER_HOT : this.tier === 'jit' ? 1 : HOT_THRESHOLD;
-    this.regions = this.tier === 'interp' ? undefined : new RegionManager({
-      memory, cpuBase: this.cpuBase, runtime, target, table, counters: this.counters, log: this.log, nowNs,
-      hotThreshold: this.translator.hotThreshold, eager: this.tier === 'jit', startCompiler: options.startCompiler,
-    });
+    this.translator.hotThreshold =
+      this.tier === 'interp' ? NEVER_HOT : this.tier === 'jit' ? 1 : HOT_THRESHOLD;
+    this.regions =
+      this.tier === 'interp'
+        ? undefined
+        : new RegionManager({
+            memory,
+            cpuBase: this.cpuBase,
+            runtime,
+            target,
+            table,
+            counters: this.counters,
+            log: this.log,
+            nowNs,
+            hotThreshold: this.translator.hotThreshold,
+            eager: this.tier === 'jit',
+            startCompiler: options.startCompiler,
+          });
     this.reset();
   }
 
@@ -276,7 +335,9 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
       case FAULT_EXCEPTION:
         this.counters.exceptions++;
         this.runtime.deliver_fault();
-        return this.get(SLOT_FAULT) === FAULT_HOST ? this.handleHostFault(this.get(SLOT_EXIT_REASON)) : undefined;
+        return this.get(SLOT_FAULT) === FAULT_HOST
+          ? this.handleHostFault(this.get(SLOT_EXIT_REASON))
+          : undefined;
       case FAULT_SMC:
         this.retryAlone();
         return undefined;
@@ -362,7 +423,9 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
     w[(tb + TB_HOT) >>> 2] = 2;
     this.lastTraced = tb;
     const flags = (this.get(SLOT_KEY) >>> 0).toString(16);
-    this.log.write(`Trace 0: ${hex64(this.get(SLOT_KEY + 4), 0).slice(0, 8)}/${hex64(this.get(SLOT_RIP + 4), this.get(SLOT_RIP))}/${flags}\n`);
+    this.log.write(
+      `Trace 0: ${hex64(this.get(SLOT_KEY + 4), 0).slice(0, 8)}/${hex64(this.get(SLOT_RIP + 4), this.get(SLOT_RIP))}/${flags}\n`,
+    );
   }
 
   /** `-d exec` needs every block to come back to the loop: makes new blocks do so. To be called before the guest runs. */
@@ -405,7 +468,9 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
 
   private logGuestError(code: number, argument: number): void {
     if ((this.log.mask & LOG_GUEST_ERRORS) === 0) return;
-    this.log.write(`guest error ${code} (0x${argument.toString(16)}) at ${hex64(this.get(SLOT_RIP + 4), this.get(SLOT_RIP))}\n`);
+    this.log.write(
+      `guest error ${code} (0x${argument.toString(16)}) at ${hex64(this.get(SLOT_RIP + 4), this.get(SLOT_RIP))}\n`,
+    );
   }
 
   private logInterrupt(vector: number, kind: number): void {
@@ -459,4 +524,3 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
     return done;
   }
 }
-

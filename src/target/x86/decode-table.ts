@@ -58,7 +58,12 @@ export interface Dispatch {
 const PREFIX_COLUMN = { none: 0, '66': 1, f3: 2, f2: 3 } as const;
 
 function rowUsesModrm(row: InsnRow): boolean {
-  return row.modrm === true || row.reg !== undefined || row.form !== undefined || (row.operands ?? []).some(usesModrm);
+  return (
+    row.modrm === true ||
+    row.reg !== undefined ||
+    row.form !== undefined ||
+    (row.operands ?? []).some(usesModrm)
+  );
 }
 
 function immediateOf(row: InsnRow): number {
@@ -89,7 +94,7 @@ function* cells(row: InsnRow): Generator<number> {
   for (const prefix of prefixes) {
     for (const isReg of form === 'mem' ? [0] : form === 'reg' ? [1] : [0, 1]) {
       for (let reg = 0; reg < 8; reg++) {
-        if (row.reg === undefined || row.reg === reg) yield prefix << 4 | isReg << 3 | reg;
+        if (row.reg === undefined || row.reg === reg) yield (prefix << 4) | (isReg << 3) | reg;
       }
     }
   }
@@ -106,13 +111,15 @@ interface OpcodeSlot {
 
 /** Thrown when two rows claim the same encoding: a mistake in the tables. */
 function overlap(map: number, row: InsnRow, other: InsnRow | undefined): never {
-  throw new Error(`opcode tables overlap: map ${map} opcode ${row.op.toString(16)}: ${row.name} and ${other?.name ?? '?'}`);
+  throw new Error(
+    `opcode tables overlap: map ${map} opcode ${row.op.toString(16)}: ${row.name} and ${other?.name ?? '?'}`,
+  );
 }
 
 function fill(slot: OpcodeSlot, map: number, row: InsnRow, number: number, rows: readonly InsnRow[]): void {
   slot.rows.push(number);
   for (const cell of cells(row)) {
-    const key = row.rm === undefined ? -1 : cell << 3 | row.rm;
+    const key = row.rm === undefined ? -1 : (cell << 3) | row.rm;
     const taken = key < 0 ? slot.cells[cell]! : (slot.rm.get(key) ?? 0);
     if (taken && slot.specific.has(key < 0 ? cell : key + 0x1000)) {
       if (row.prefix) overlap(map, row, rows[taken]);
@@ -130,9 +137,13 @@ function compileDispatch(entries: readonly Entry[], rows: readonly InsnRow[], is
   for (const { map, row, number } of entries) {
     if (row.mode === (is64 ? 'i64' : 'o64')) continue;
     for (let i = 0; i < (row.count ?? 1); i++) {
-      const index = map << 8 | (row.op + i);
+      const index = (map << 8) | (row.op + i);
       let slot = slots.get(index);
-      if (!slot) slots.set(index, slot = { cells: new Int32Array(64), rm: new Map(), specific: new Set(), rows: [] });
+      if (!slot)
+        slots.set(
+          index,
+          (slot = { cells: new Int32Array(64), rm: new Map(), specific: new Set(), rows: [] }),
+        );
       fill(slot, map, row, number, rows);
     }
   }
@@ -146,11 +157,14 @@ function pack(slots: Map<number, OpcodeSlot>, rows: readonly InsnRow[]): Dispatc
   const byRm: number[] = [];
   for (const [index, slot] of slots) {
     const modrm = slot.rows.filter((n) => rowUsesModrm(rows[n]!)).length;
-    if (modrm !== 0 && modrm !== slot.rows.length) throw new Error(`opcode ${index.toString(16)}: rows disagree about ModRM`);
-    const mod3 = slot.rows.some((n) => (rows[n]!.operands ?? []).some((c) => {
-      const k: number = OPERANDS[c][0];
-      return k === K_C || k === K_D;
-    }));
+    if (modrm !== 0 && modrm !== slot.rows.length)
+      throw new Error(`opcode ${index.toString(16)}: rows disagree about ModRM`);
+    const mod3 = slot.rows.some((n) =>
+      (rows[n]!.operands ?? []).some((c) => {
+        const k: number = OPERANDS[c][0];
+        return k === K_C || k === K_D;
+      }),
+    );
     opcodeFlags[index] = (modrm ? OF_MODRM : 0) | (mod3 ? OF_MOD3 : 0);
     const first = slot.cells[0]!;
     if (slot.rm.size === 0 && slot.cells.every((c) => c === first)) {
@@ -164,7 +178,7 @@ function pack(slots: Map<number, OpcodeSlot>, rows: readonly InsnRow[]): Dispatc
       continue;
     }
     for (let cell = 0; cell < 64; cell++) {
-      const special = [0, 1, 2, 3, 4, 5, 6, 7].map((rm) => slot.rm.get(cell << 3 | rm));
+      const special = [0, 1, 2, 3, 4, 5, 6, 7].map((rm) => slot.rm.get((cell << 3) | rm));
       if (special.every((n) => n === undefined)) {
         variants.push(slot.cells[cell]!);
       } else {
@@ -177,10 +191,17 @@ function pack(slots: Map<number, OpcodeSlot>, rows: readonly InsnRow[]): Dispatc
 }
 
 /** Looks up the row of an opcode; `prefix` is its mandatory-prefix column (0 none, 1 66, 2 F3, 3 F2). */
-export function findRow(d: Dispatch, index: number, prefix: number, isReg: number, reg: number, rm: number): number {
+export function findRow(
+  d: Dispatch,
+  index: number,
+  prefix: number,
+  isReg: number,
+  reg: number,
+  rm: number,
+): number {
   const entry = d.opcodeEntry[index]!;
   if ((d.opcodeFlags[index]! & OF_VARIANTS) === 0) return entry;
-  const n = d.variants[entry + (prefix << 4 | isReg << 3 | (reg & 7))]!;
+  const n = d.variants[entry + ((prefix << 4) | (isReg << 3) | (reg & 7))]!;
   return n & SUBTABLE ? d.byRm[(n & ~SUBTABLE) + (rm & 7)]! : n;
 }
 
@@ -191,7 +212,10 @@ interface Entry {
 }
 
 /** Compiles the tables of the four opcode maps for a CPU with the given features. */
-export function compileTables(tables: readonly (readonly [OpcodeMap, InsnTable])[], features: FeatureSet): DecodeTable {
+export function compileTables(
+  tables: readonly (readonly [OpcodeMap, InsnTable])[],
+  features: FeatureSet,
+): DecodeTable {
   const rows: InsnRow[] = [{ op: 0, name: '(bad)', as: 'ud' }];
   const entries: Entry[] = [];
   for (const [map, table] of tables) {
@@ -205,13 +229,21 @@ export function compileTables(tables: readonly (readonly [OpcodeMap, InsnTable])
   for (const e of entries) rowMap[e.number] = e.map;
   const operandKind = new Uint8Array(rows.length * 4);
   const operandWidth = new Uint8Array(rows.length * 4);
-  rows.forEach((row, n) => (row.operands ?? []).forEach((code, i) => {
-    operandKind[n * 4 + i] = OPERANDS[code][0];
-    operandWidth[n * 4 + i] = OPERANDS[code][1];
-  }));
+  rows.forEach((row, n) =>
+    (row.operands ?? []).forEach((code, i) => {
+      operandKind[n * 4 + i] = OPERANDS[code][0];
+      operandWidth[n * 4 + i] = OPERANDS[code][1];
+    }),
+  );
   return {
-    rows, rowMap, operandKind, operandWidth,
-    rowFlags: Uint8Array.from(rows, (r) => (r.lock ? RF_LOCK : 0) | (r.size === 'd64' ? RF_D64 : 0) | (r.size === 'f64' ? RF_F64 : 0)),
+    rows,
+    rowMap,
+    operandKind,
+    operandWidth,
+    rowFlags: Uint8Array.from(
+      rows,
+      (r) => (r.lock ? RF_LOCK : 0) | (r.size === 'd64' ? RF_D64 : 0) | (r.size === 'f64' ? RF_F64 : 0),
+    ),
     rowImm: Uint8Array.from(rows, immediateOf),
     dispatch: [compileDispatch(entries, rows, false), compileDispatch(entries, rows, true)],
   };

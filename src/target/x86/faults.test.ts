@@ -1,7 +1,18 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { CR2, IDT_BASE, IDT_LIMIT, SEG, SEG_ATTR, SEG_BASE, SEG_LIMIT, SEG_SELECTOR, SEG_STRIDE, TR } from '../../runtime/x86/layout.ts';
+import {
+  CR2,
+  IDT_BASE,
+  IDT_LIMIT,
+  SEG,
+  SEG_ATTR,
+  SEG_BASE,
+  SEG_LIMIT,
+  SEG_SELECTOR,
+  SEG_STRIDE,
+  TR,
+} from '../../runtime/x86/layout.ts';
 import { assemble } from '../../testing/asm/x86.ts';
 import { FlatMachine } from './flat-machine.cases.ts';
 
@@ -50,7 +61,7 @@ function setRegisters(pointer: bigint): void {
   for (let i = 0; i < 16; i++) cpu.writeSlot(i * 8, 0x1111_2222_0000_0003n * BigInt(i + 1));
   for (const n of [4, 5, 6, 7]) cpu.writeSlot(n * 8, pointer);
   cpu.writeSlot(1 * 8, 2n);
-  cpu.rflags = 0x8d5n & ~0x41n | 0x202n;
+  cpu.rflags = (0x8d5n & ~0x41n) | 0x202n;
 }
 
 const registers = (): bigint[] => Array.from({ length: 16 }, (_, i) => machine.cpu.readSlot(i * 8));
@@ -58,21 +69,32 @@ const registers = (): bigint[] => Array.from({ length: 16 }, (_, i) => machine.c
 /** Single instructions of the recorded cases that access memory. */
 function memoryCases(): { text: string; insn: number[] }[] {
   const url = new URL('../../../src/target/x86/testdata/native-vectors.txt', import.meta.url);
-  return readFileSync(url, 'utf8').trim().split('\n')
+  return readFileSync(url, 'utf8')
+    .trim()
+    .split('\n')
     .map((line) => line.split('|'))
     .map(([text, hex]) => ({ text: text!, insn: hex!.match(/../g)!.map((b) => parseInt(b, 16)) }))
-    .filter(({ text }) => !text.includes(';') && (/\[r[ds]i/.test(text) || /^(movs|stos|lods|cmps|scas)[bwdq]$|^(push|pop)\b/.test(text)))
+    .filter(
+      ({ text }) =>
+        !text.includes(';') &&
+        (/\[r[ds]i/.test(text) || /^(movs|stos|lods|cmps|scas)[bwdq]$|^(push|pop)\b/.test(text)),
+    )
     .filter(({ text }) => !/^(lea|nop|prefetch|push qword|j)/.test(text));
 }
 
 for (const [name, prefix] of [
-  ['flags of an earlier block', ''], ['flags of an addition', 'add r14, r13'], ['flags of a decrement and a rotate', 'dec r14d; rol r13d, 5'],
-  ['flags of a comparison', 'cmp r14b, 0x33'], ['flags of an adc', 'adc r14d, r15d'],
+  ['flags of an earlier block', ''],
+  ['flags of an addition', 'add r14, r13'],
+  ['flags of a decrement and a rotate', 'dec r14d; rol r13d, 5'],
+  ['flags of a comparison', 'cmp r14b, 0x33'],
+  ['flags of an adc', 'adc r14d, r15d'],
 ] as const) {
   test(`faulting instructions change nothing: ${name}`, () => {
     setUp();
     const { cpu, view } = machine;
-    const before = prefix ? assemble(prefix.replaceAll('; ', '\n'), { bits: 64, origin: CODE }) : new Uint8Array(0);
+    const before = prefix
+      ? assemble(prefix.replaceAll('; ', '\n'), { bits: 64, origin: CODE })
+      : new Uint8Array(0);
     machine.load(Uint8Array.from([...before, 0xf4]), CODE);
     setRegisters(UNMAPPED);
     assert.ok(machine.run(CODE));
@@ -89,7 +111,12 @@ for (const [name, prefix] of [
       assert.equal(frame[1], BigInt(CODE + before.length), `${text}: RIP`);
       assert.equal(frame[3]! & 0x8d5n, flags, `${text}: flags`);
       assert.equal(frame[4], UNMAPPED, `${text}: RSP`);
-      assert.equal(cpu.readSlot(CR2) >> 12n << 12n === UNMAPPED || cpu.readSlot(CR2) >> 12n << 12n === UNMAPPED - 0x1000n, true, `${text}: CR2`);
+      assert.equal(
+        (cpu.readSlot(CR2) >> 12n) << 12n === UNMAPPED ||
+          (cpu.readSlot(CR2) >> 12n) << 12n === UNMAPPED - 0x1000n,
+        true,
+        `${text}: CR2`,
+      );
       const after = registers();
       after[4] = UNMAPPED;
       assert.deepEqual(after, expected, text);
@@ -101,7 +128,10 @@ test('division errors leave the state and push no error code', () => {
   setUp();
   const { cpu, view } = machine;
   for (const text of ['div ebx', 'idiv bl', 'div rbx', 'idiv bx']) {
-    machine.load(Uint8Array.from([...assemble(`add r14, r13\n${text}`, { bits: 64, origin: CODE }), 0xf4]), CODE);
+    machine.load(
+      Uint8Array.from([...assemble(`add r14, r13\n${text}`, { bits: 64, origin: CODE }), 0xf4]),
+      CODE,
+    );
     setRegisters(UNMAPPED);
     cpu.writeSlot(3 * 8, 0n);
     assert.ok(machine.run(CODE));

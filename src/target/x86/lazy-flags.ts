@@ -1,8 +1,31 @@
 import type { IrBuilder } from '../../ir/builder.ts';
 import { NO_SLOT, OP } from '../../ir/ops.ts';
 import {
-  CC_ADC8, CC_ADD8, CC_BASE_MASK, CC_BITSCAN8, CC_CO, CC_CO_CARRY, CC_CO_MASK, CC_CO_ROL8, CC_CO_ROR8, CC_DEC8, CC_DST,
-  CC_DYNAMIC, CC_EFLAGS, CC_INC8, CC_LOGIC8, CC_MUL8, CC_OP, CC_POPCNT, CC_SBB8, CC_SHL8, CC_SHR8, CC_SRC, CC_SRC2, CC_SUB8, TEMP_BASE,
+  CC_ADC8,
+  CC_ADD8,
+  CC_BASE_MASK,
+  CC_BITSCAN8,
+  CC_CO,
+  CC_CO_CARRY,
+  CC_CO_MASK,
+  CC_CO_ROL8,
+  CC_CO_ROR8,
+  CC_DEC8,
+  CC_DST,
+  CC_DYNAMIC,
+  CC_EFLAGS,
+  CC_INC8,
+  CC_LOGIC8,
+  CC_MUL8,
+  CC_OP,
+  CC_POPCNT,
+  CC_SBB8,
+  CC_SHL8,
+  CC_SHR8,
+  CC_SRC,
+  CC_SRC2,
+  CC_SUB8,
+  TEMP_BASE,
 } from '../../runtime/x86/layout.ts';
 import { Decoder } from './decoder.ts';
 import { HELPER } from './helpers.ts';
@@ -53,7 +76,10 @@ export class LazyFlags extends Decoder {
 
   /** True while temporaries must not be reused. */
   protected get flagsHoldTemps(): boolean {
-    return this.pendKind !== P_NONE && (this.pendA >= TEMP_BASE || (this.pendB >= TEMP_BASE && this.pendB !== NO_SLOT));
+    return (
+      this.pendKind !== P_NONE &&
+      (this.pendA >= TEMP_BASE || (this.pendB >= TEMP_BASE && this.pendB !== NO_SLOT))
+    );
   }
 
   /** Target data of restore words: CC_OP known at translation, 0 if the slot is valid. */
@@ -279,7 +305,7 @@ export class LazyFlags extends Decoder {
       const a = signed ? this.extend(this.pendA, size, true) : this.pendA;
       if (this.pendB === -1) {
         let lo = this.pendLo;
-        if (signed && size < 4) lo = size === 1 ? lo << 24 >> 24 : lo << 16 >> 16;
+        if (signed && size < 4) lo = size === 1 ? (lo << 24) >> 24 : (lo << 16) >> 16;
         return this.compareImm(imm32, imm64, size, a, lo, size === 8 ? this.pendHi : lo >> 31);
       }
       return this.compare(op32, op64, size, a, signed ? this.extend(this.pendB, size, true) : this.pendB);
@@ -301,7 +327,8 @@ export class LazyFlags extends Decoder {
     switch (kind) {
       case CC_SUB8:
         return this.compareSub(OP.ltu_i32, OP.ltu_i64, OP.ltu_i32_imm, OP.ltu_i64_imm, false);
-      case CC_LOGIC8: case CC_POPCNT:
+      case CC_LOGIC8:
+      case CC_POPCNT:
         ir.movi(t, 0);
         return t;
       default:
@@ -309,16 +336,26 @@ export class LazyFlags extends Decoder {
     this.flushFlags();
     switch (kind) {
       case CC_ADD8:
-        return this.compare(OP.ltu_i32, OP.ltu_i64, size, this.extend(CC_DST, size, false), this.extend(CC_SRC, size, false));
-      case CC_ADC8: case CC_SBB8:
+        return this.compare(
+          OP.ltu_i32,
+          OP.ltu_i64,
+          size,
+          this.extend(CC_DST, size, false),
+          this.extend(CC_SRC, size, false),
+        );
+      case CC_ADC8:
+      case CC_SBB8:
         return this.carryOfCarry(kind, size);
-      case CC_INC8: case CC_DEC8: case CC_BITSCAN8:
+      case CC_INC8:
+      case CC_DEC8:
+      case CC_BITSCAN8:
         return CC_SRC;
       case CC_SHL8:
         ir.imm(size === 8 ? OP.shr_i64_imm : OP.shr_i32_imm, t, CC_SRC, size * 8 - 1);
         if (size < 4) ir.imm(OP.and_i32_imm, t, t, 1);
         return t;
-      case CC_SHR8: case CC_EFLAGS:
+      case CC_SHR8:
+      case CC_EFLAGS:
         ir.imm(OP.and_i32_imm, t, CC_SRC, 1);
         return t;
       case CC_MUL8:
@@ -371,13 +408,20 @@ export class LazyFlags extends Decoder {
     this.condInverted = (cc & 1) !== 0;
     this.condBool = true;
     switch (cc >> 1) {
-      case 1: return this.carry();
-      case 2: return this.condZero();
-      case 3: return this.condBelowEqual();
-      case 4: return this.condSign(cc);
-      case 6: return this.condLess(cc);
-      case 7: return this.condLessEqual(cc);
-      default: return this.condEflagsOr(cc);
+      case 1:
+        return this.carry();
+      case 2:
+        return this.condZero();
+      case 3:
+        return this.condBelowEqual();
+      case 4:
+        return this.condSign(cc);
+      case 6:
+        return this.condLess(cc);
+      case 7:
+        return this.condLessEqual(cc);
+      default:
+        return this.condEflagsOr(cc);
     }
   }
 
@@ -399,8 +443,10 @@ export class LazyFlags extends Decoder {
   private condZero(): number {
     const kind = this.ccKind;
     if (kind === CC_DYNAMIC || kind === CC_EFLAGS) return this.condEflagsOr(this.condInverted ? 5 : 4);
-    if (this.pendKind === P_CMP) return this.compareSub(OP.eq_i32, OP.eq_i64, OP.eq_i32_imm, OP.eq_i64_imm, false);
-    if (this.pendKind === P_TEST && (this.ccSize === 4 || (this.ccSize < 4 && this.pendB === -1))) return this.testNonZero();
+    if (this.pendKind === P_CMP)
+      return this.compareSub(OP.eq_i32, OP.eq_i64, OP.eq_i32_imm, OP.eq_i64_imm, false);
+    if (this.pendKind === P_TEST && (this.ccSize === 4 || (this.ccSize < 4 && this.pendB === -1)))
+      return this.testNonZero();
     if (this.pendKind === P_RESULT && this.ccSize === 4) {
       // The 32-bit result itself tells.
       this.condInverted = !this.condInverted;
@@ -423,7 +469,8 @@ export class LazyFlags extends Decoder {
   private condBelowEqual(): number {
     const kind = this.ccKind;
     if ((this.ccOp & CC_CO_MASK) === 0) {
-      if (kind === CC_SUB8) return this.compareSub(OP.leu_i32, OP.leu_i64, OP.leu_i32_imm, OP.leu_i64_imm, false);
+      if (kind === CC_SUB8)
+        return this.compareSub(OP.leu_i32, OP.leu_i64, OP.leu_i32_imm, OP.leu_i64_imm, false);
       if (kind === CC_LOGIC8) return this.condZero();
     }
     return this.condEflagsOr(this.condInverted ? 7 : 6);
@@ -432,7 +479,8 @@ export class LazyFlags extends Decoder {
   private condLess(cc: number): number {
     if ((this.ccOp & CC_CO_MASK) === 0 || (this.ccOp & CC_CO_MASK) === CC_CO_CARRY) {
       const kind = this.ccKind;
-      if (kind === CC_SUB8) return this.compareSub(OP.lts_i32, OP.lts_i64, OP.lts_i32_imm, OP.lts_i64_imm, true);
+      if (kind === CC_SUB8)
+        return this.compareSub(OP.lts_i32, OP.lts_i64, OP.lts_i32_imm, OP.lts_i64_imm, true);
       if (kind === CC_LOGIC8) return this.sign();
       if (kind === CC_DEC8) return this.beforeDec(OP.lts_i32_imm, OP.lts_i64_imm);
     }
@@ -442,10 +490,18 @@ export class LazyFlags extends Decoder {
   private condLessEqual(cc: number): number {
     if ((this.ccOp & CC_CO_MASK) === 0 || (this.ccOp & CC_CO_MASK) === CC_CO_CARRY) {
       const kind = this.ccKind;
-      if (kind === CC_SUB8) return this.compareSub(OP.les_i32, OP.les_i64, OP.les_i32_imm, OP.les_i64_imm, true);
+      if (kind === CC_SUB8)
+        return this.compareSub(OP.les_i32, OP.les_i64, OP.les_i32_imm, OP.les_i64_imm, true);
       if (kind === CC_LOGIC8) {
         const size = this.ccSize;
-        return this.compareImm(OP.les_i32_imm, OP.les_i64_imm, size, this.extend(this.resultSlot(), size, true), 0, 0);
+        return this.compareImm(
+          OP.les_i32_imm,
+          OP.les_i64_imm,
+          size,
+          this.extend(this.resultSlot(), size, true),
+          0,
+          0,
+        );
       }
       if (kind === CC_DEC8) return this.beforeDec(OP.les_i32_imm, OP.les_i64_imm);
     }
@@ -483,4 +539,3 @@ export class LazyFlags extends Decoder {
 export function rotateOverride(left: boolean, size: number): number {
   return (left ? CC_CO_ROL8 : CC_CO_ROR8) + (sizeLog(size) << 8);
 }
-

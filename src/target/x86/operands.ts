@@ -52,8 +52,13 @@ export const RMW = 2;
 const NEEDS_FLUSH = 1;
 const NEEDS_FLAGS = 2;
 const WRITES_FLAGS = 4;
-const HELPER_NEEDS = Uint8Array.from(X86_HELPERS, (row) => (row.faults ? NEEDS_FLUSH : 0) |
-  (row.reads || row.writes ? NEEDS_FLAGS : 0) | (row.writes ? WRITES_FLAGS : 0));
+const HELPER_NEEDS = Uint8Array.from(
+  X86_HELPERS,
+  (row) =>
+    (row.faults ? NEEDS_FLUSH : 0) |
+    (row.reads || row.writes ? NEEDS_FLAGS : 0) |
+    (row.writes ? WRITES_FLAGS : 0),
+);
 
 /** Byte offset of a segment register's field. */
 export function segSlot(segment: number, field: number): number {

@@ -177,7 +177,12 @@ function* single() {
       yield [`std\nmov ecx, 3\nadd rdi, 0x80\nrep ${name}${suffix}\ncld`, ALL];
       yield [`xor ecx, ecx\nrep ${name}${suffix}`, ALL];
     }
-    for (const [from, to] of [[0xf0, 0x120], [0x103, 0xf0], [0x40, 0x180], [0xf0, 0xf0]]) {
+    for (const [from, to] of [
+      [0xf0, 0x120],
+      [0x103, 0xf0],
+      [0x40, 0x180],
+      [0xf0, 0xf0],
+    ]) {
       const x = { 1: 'b', 2: 'w', 4: 'd', 8: 'q' }[s];
       yield [`std\nmov ecx, 25\nlea rsi, [rdi+${from}]\nlea rdi, [rdi+${to}]\nrep movs${x}\ncld`, ALL];
       yield [`mov ecx, 25\nlea rsi, [rdi+${from}]\nlea rdi, [rdi+${to}]\nrep movs${x}`, ALL];
