@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { AddressSpace, type UnassignedAccess } from './address-space.ts';
 import { DIRTY_DISPLAY, GuestRam } from './guest-ram.ts';
-import { type AccessSize, type MmioDevice, type MmioOptions, MemoryRegion } from './memory-region.ts';
+import { type AccessSize, MemoryRegion, type MmioDevice, type MmioOptions } from './memory-region.ts';
 import { randomSource } from './vmstate-roundtrip.cases.ts';
 
 class Probe implements MmioDevice {

@@ -1,6 +1,7 @@
 /** A guest address space (physical memory, or the I/O ports): dispatch of accesses to RAM and devices. */
-import { type Disposable, toDisposable } from '../util/disposal.ts';
+
 import { allOnes } from '../util/bits.ts';
+import { type Disposable, toDisposable } from '../util/disposal.ts';
 import { type FlatRange, FlatView, renderFlatView } from './flat-view.ts';
 import type { GuestRam } from './guest-ram.ts';
 import type { AccessSize, MemoryRegion } from './memory-region.ts';

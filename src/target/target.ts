@@ -1,5 +1,5 @@
-import type { HelperInfo } from '../ir/helper-table.ts';
 import type { IrBuilder } from '../ir/builder.ts';
+import type { HelperInfo } from '../ir/helper-table.ts';
 
 /** Where the bytes of a block come from. Addresses are byte addresses in wasm memory. */
 export interface CodeWindow {

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as bits from './bits.ts';
 import { DisposableStore, toDisposable } from './disposal.ts';
+import { AssertionError, assert as check, UserError, unreachable } from './errors.ts';
 import { Emitter } from './events.ts';
-import { AssertionError, UserError, assert as check, unreachable } from './errors.ts';
 import { ByteFifo } from './fifo.ts';
 import { Doorbell, SharedRing } from './ring.ts';
 

@@ -12,12 +12,12 @@ import {
   SLOT_RIP,
 } from '../../runtime/tcg/layout.ts';
 import { assert } from '../../util/errors.ts';
+import { EXIT, type Region, type RegionBlock } from './region.ts';
 import type { RegionContext } from './region-context.ts';
 import type { RegionFlow } from './region-flow.ts';
 import { analyseGraph, type RegionGraph } from './region-graph.ts';
 import type { RegionImports } from './region-imports.ts';
 import { BR, GOTO, GOTO_IND } from './region-ops.ts';
-import { EXIT, type Region, type RegionBlock } from './region.ts';
 import type { WasmCode } from './wasm/code.ts';
 import * as W from './wasm/opcodes.ts';
 

@@ -3,12 +3,12 @@ import { NO_SLOT, OP_INFO, type OpInfo } from '../../ir/ops.ts';
 import { SLOT_FAULT, SLOT_RESTORE, SLOT_RIP } from '../../runtime/tcg/layout.ts';
 import { SCRATCH, TEMP_BASE, TEMP_LIMIT } from '../../runtime/x86/layout.ts';
 import { assert } from '../../util/errors.ts';
-import type { LoweringContext } from './lowering-context.ts';
 import { LOWERING_OF, lowerHelperCall, TYPE_OF } from './lowering.ts';
+import type { LoweringContext } from './lowering-context.ts';
+import type { Region, RegionBlock } from './region.ts';
 import type { RegionFlow } from './region-flow.ts';
 import type { RegionImports } from './region-imports.ts';
 import { CALL, MOVI, OP_FLAGS, PURE, READS_A, READS_B, READS_C, READS_D } from './region-ops.ts';
-import type { Region, RegionBlock } from './region.ts';
 import type { WasmCode } from './wasm/code.ts';
 import * as W from './wasm/opcodes.ts';
 

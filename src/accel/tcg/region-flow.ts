@@ -1,6 +1,7 @@
 import type { HelperInfo } from '../../ir/helper-table.ts';
 import { NO_SLOT } from '../../ir/ops.ts';
 import { TEMP_BASE, TEMP_LIMIT } from '../../runtime/x86/layout.ts';
+import { EXIT, MAX_REGION_OPS, type Region, type RegionBlock } from './region.ts';
 import type { RegionGraph } from './region-graph.ts';
 import {
   BR,
@@ -20,7 +21,6 @@ import {
   READS_D,
   WRITES_D,
 } from './region-ops.ts';
-import { EXIT, MAX_REGION_OPS, type Region, type RegionBlock } from './region.ts';
 import { REGION_MAX_BLOCKS } from './tuning.ts';
 
 /** All promoted slots. */

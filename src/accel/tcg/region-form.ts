@@ -1,8 +1,8 @@
 import { TB_FUNC, TB_HOST_PC2, TB_HOT, TB_IR, TB_KEY, TB_RIP, TB_SIZE } from '../../runtime/tcg/layout.ts';
 import { HF_CS64 } from '../../runtime/x86/layout.ts';
 import { UNFUSED } from './interp/fusion.ts';
-import { BR, CALL, GOTO, GOTO_IND, MOVI, OP_FLAGS, OP_WORDS, TERMINATOR } from './region-ops.ts';
 import { EXIT, MAX_REGION_OPS, type Region, type RegionBlock } from './region.ts';
+import { BR, CALL, GOTO, GOTO_IND, MOVI, OP_FLAGS, OP_WORDS, TERMINATOR } from './region-ops.ts';
 import { TB_MAX_BYTES } from './tb-cache.ts';
 import { REGION_MAX_COPIED } from './tuning.ts';
 
@@ -106,7 +106,8 @@ export class RegionFormer {
 
   /** A `goto_ind` without helper calls (they might change the mode or the mapping) may be the return from one of the calls. */
   private linkReturns(block: RegionBlock): void {
-    if (this.returnPoints.length === 0 || UNFUSED[this.words[block.terminator]! & 0xffff] !== GOTO_IND) return;
+    if (this.returnPoints.length === 0 || UNFUSED[this.words[block.terminator]! & 0xffff] !== GOTO_IND)
+      return;
     for (let i = block.firstOp; i < block.endOp; i++) if ((OP_FLAGS[this.opcodes[i]!]! & CALL) !== 0) return;
     block.returns.push(...this.returnPoints);
   }

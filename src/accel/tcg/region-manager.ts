@@ -1,12 +1,12 @@
 import { TB_FLAGS, TB_FUNC, TB_HOT, TB_INVALID } from '../../runtime/tcg/layout.ts';
 import type { TargetDescriptor } from '../../target/target.ts';
-import { CompileChannel, REQUEST_WORDS, type CompilerStart } from './compile-channel.ts';
+import { CompileChannel, type CompilerStart, REQUEST_WORDS } from './compile-channel.ts';
 import type { TcgCounters } from './counters.ts';
 import { hex64, LOG_OUT_ASM, type TcgLog } from './log.ts';
+import type { Region } from './region.ts';
 import { RegionFormer } from './region-form.ts';
 import { RegionModuleBuilder } from './region-module.ts';
 import { encodedSize, encodeRegion } from './region-wire.ts';
-import type { Region } from './region.ts';
 import type { RuntimeExports } from './runtime-host.ts';
 import type { TcgMemory } from './tcg-memory.ts';
 import {
@@ -18,7 +18,7 @@ import {
   TABLE_LIMIT,
 } from './tuning.ts';
 import { printCode } from './wasm/text.ts';
-import { webAssembly, type WasmTable } from './webassembly.ts';
+import { type WasmTable, webAssembly } from './webassembly.ts';
 
 export interface RegionManagerOptions {
   readonly memory: TcgMemory;

@@ -1,10 +1,10 @@
 import type { HelperInfo } from '../../ir/helper-table.ts';
 import type { TargetDescriptor } from '../../target/target.ts';
+import type { Region } from './region.ts';
 import { generateRegion } from './region-codegen.ts';
 import { RegionContext } from './region-context.ts';
 import { RegionFlow } from './region-flow.ts';
 import { RegionImports } from './region-imports.ts';
-import type { Region } from './region.ts';
 import { WasmCode } from './wasm/code.ts';
 import { WasmModule } from './wasm/module.ts';
 

@@ -6,8 +6,8 @@
  * number of its page, number of its second page, number of blocks it may return to, those blocks. IR positions are word indexes, pages are numbered from 0 within the region.
  */
 import { UNFUSED } from './interp/fusion.ts';
-import { OP_FLAGS, OP_WORDS, TERMINATOR } from './region-ops.ts';
 import { MAX_REGION_OPS, type Region, type RegionBlock } from './region.ts';
+import { OP_FLAGS, OP_WORDS, TERMINATOR } from './region-ops.ts';
 
 const HEADER_WORDS = 5;
 const BLOCK_WORDS = 10;

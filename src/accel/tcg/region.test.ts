@@ -38,8 +38,8 @@ import {
   TEMP_LIMIT,
 } from '../../runtime/x86/layout.ts';
 import { generateInterpreter } from './interp/generate.ts';
-import { BLOCK_RIP, OpMachine, type OpEnvironment } from './op-machine.cases.ts';
 import { testOperations } from './op.cases.ts';
+import { BLOCK_RIP, type OpEnvironment, OpMachine } from './op-machine.cases.ts';
 import { RegionFormer } from './region-form.ts';
 import { RegionModuleBuilder } from './region-module.ts';
 import { webAssembly } from './webassembly.ts';

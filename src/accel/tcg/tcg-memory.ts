@@ -12,7 +12,7 @@ import {
   VCPU_STRIDE,
 } from '../../runtime/tcg/layout.ts';
 import { assert, UserError } from '../../util/errors.ts';
-import { WASM_PAGE_SIZE, webAssembly, type WasmMemory } from './webassembly.ts';
+import { WASM_PAGE_SIZE, type WasmMemory, webAssembly } from './webassembly.ts';
 
 /** Guest-physical range of RAM or ROM; `ramOffset` is its place in the guest's RAM buffer. */
 export interface RamRange {

@@ -19,7 +19,7 @@ import type { TargetDescriptor } from '../../target/target.ts';
 import type { VcpuBus } from '../accelerator.ts';
 import type { CompilerStart } from './compile-channel.ts';
 import { TcgMemory } from './tcg-memory.ts';
-import { TcgVcpu, type TcgTier } from './tcg-vcpu.ts';
+import { type TcgTier, TcgVcpu } from './tcg-vcpu.ts';
 import { webAssembly } from './webassembly.ts';
 
 /**

@@ -1,3 +1,4 @@
+import type { CpuIrqSink } from '../../core/cpu-ports.ts';
 import {
   EXIT_DEBUG,
   EXIT_FAULT,
@@ -23,6 +24,7 @@ import {
 } from '../../runtime/tcg/layout.ts';
 import {
   CC_OP,
+  CS,
   HF_ONE_INSN,
   INTERRUPT_HARD,
   INTERRUPT_INIT,
@@ -31,11 +33,9 @@ import {
   INTERRUPT_SMI,
   RIP,
   SEG,
-  CS,
   SEG_BASE,
   SEG_SELECTOR,
 } from '../../runtime/x86/layout.ts';
-import type { CpuIrqSink } from '../../core/cpu-ports.ts';
 import type { TargetDescriptor } from '../../target/target.ts';
 import type { Vcpu, VcpuBus, VcpuExit } from '../accelerator.ts';
 import type { CompilerStart } from './compile-channel.ts';
@@ -48,7 +48,7 @@ import { TbCache } from './tb-cache.ts';
 import { TbTranslator } from './tb-translate.ts';
 import type { TcgMemory } from './tcg-memory.ts';
 import { HOT_THRESHOLD, TABLE_INITIAL } from './tuning.ts';
-import { webAssembly, type WasmModuleHandle, type WasmTable } from './webassembly.ts';
+import { type WasmModuleHandle, type WasmTable, webAssembly } from './webassembly.ts';
 
 /** interp: never compile regions. jit: compile every block before it runs. auto: compile what is hot. */
 export type TcgTier = 'interp' | 'jit' | 'auto';

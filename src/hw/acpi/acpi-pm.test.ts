@@ -10,7 +10,7 @@ import { testStateRoundTrip } from '../../core/vmstate-roundtrip.cases.ts';
 import { testHostileInput } from '../hostile.cases.ts';
 import { recordingPower } from '../power.cases.ts';
 import { ACPI_PM_MMIO, ACPI_PM_SIZE, AcpiPm } from './acpi-pm.ts';
-import { ApmPorts, ResetControl, createPiix4Pm, programPiix4Pm } from './piix4-pm.ts';
+import { ApmPorts, createPiix4Pm, programPiix4Pm, ResetControl } from './piix4-pm.ts';
 
 function world() {
   const clock = new ManualClock();

@@ -10,7 +10,7 @@ import type { Device } from '../../core/device.ts';
 import type { IrqLine } from '../../core/irq.ts';
 import type { AccessSize, MmioDevice, MmioOptions } from '../../core/memory-region.ts';
 import type { Timer, TimerService } from '../../core/timer.ts';
-import { bool, byteList, defineState, num, stateful, u16, u8 } from '../../core/vmstate.ts';
+import { bool, byteList, defineState, num, stateful, u8, u16 } from '../../core/vmstate.ts';
 import { ByteFifo } from '../../util/fifo.ts';
 
 export const SERIAL_PORTS = 8;

@@ -11,7 +11,7 @@ import type { MmioDevice } from '../../core/memory-region.ts';
 import type { PowerControl } from '../../core/reset.ts';
 import { below, bool, byteList, bytes, defineState, stateful, struct, u8 } from '../../core/vmstate.ts';
 import { ByteFifo } from '../../util/fifo.ts';
-import { Ps2Keyboard, Ps2Mouse, keyboardFields, mouseFields } from './ps2.ts';
+import { keyboardFields, mouseFields, Ps2Keyboard, Ps2Mouse } from './ps2.ts';
 import { BREAK_PREFIX, translateSet2 } from './scancodes.ts';
 
 const STATUS_OUTPUT_FULL = 0x01;

@@ -6,8 +6,8 @@ import { IrqLine } from '../../core/irq.ts';
 import { TimerQueue } from '../../core/timer.ts';
 import { testStateRoundTrip } from '../../core/vmstate-roundtrip.cases.ts';
 import { testHostileInput } from '../hostile.cases.ts';
-import { ApicBus } from './apic-bus.ts';
 import { LocalApic } from './apic.ts';
+import { ApicBus } from './apic-bus.ts';
 import { I8259Pair } from './i8259.ts';
 import { IoApic } from './ioapic.ts';
 

@@ -13,7 +13,7 @@ import type { Device } from '../../core/device.ts';
 import { IrqLine } from '../../core/irq.ts';
 import type { AccessSize, MmioDevice, MmioOptions } from '../../core/memory-region.ts';
 import type { TimerService } from '../../core/timer.ts';
-import { type StateOf, bool, defineState, stateful, u32, words } from '../../core/vmstate.ts';
+import { bool, defineState, type StateOf, stateful, u32, words } from '../../core/vmstate.ts';
 import {
   type ApicBus,
   type ApicBusAgent,
@@ -25,8 +25,8 @@ import {
   DELIVERY_SMI,
   DELIVERY_STARTUP,
 } from './apic-bus.ts';
-import * as reg from './apic-registers.ts';
 import { describeApic } from './apic-describe.ts';
+import * as reg from './apic-registers.ts';
 import { ApicTimer, apicTimerFields } from './apic-timer.ts';
 import {
   acceptVector,

@@ -9,7 +9,7 @@ import type { InterruptController } from '../../core/cpu-ports.ts';
 import type { Device } from '../../core/device.ts';
 import { IrqLine } from '../../core/irq.ts';
 import type { AccessSize, MmioDevice, MmioOptions } from '../../core/memory-region.ts';
-import { type StateOf, array, below, bool, defineState, stateful, struct, u8 } from '../../core/vmstate.ts';
+import { array, below, bool, defineState, type StateOf, stateful, struct, u8 } from '../../core/vmstate.ts';
 import { countTrailingZeros } from '../../util/bits.ts';
 
 const chipFields = {

@@ -8,7 +8,7 @@
 import type { Device } from '../../core/device.ts';
 import { IrqLine } from '../../core/irq.ts';
 import type { AccessSize, MmioDevice, MmioOptions } from '../../core/memory-region.ts';
-import { defineState, stateful, u32, u8, words } from '../../core/vmstate.ts';
+import { defineState, stateful, u8, u32, words } from '../../core/vmstate.ts';
 import { type ApicBus, DELIVERY_FIXED, DELIVERY_LOWEST } from './apic-bus.ts';
 
 export const IOAPIC_PINS = 24;

@@ -5,8 +5,8 @@ import { IrqLine } from '../../core/irq.ts';
 import { testStateRoundTrip } from '../../core/vmstate-roundtrip.cases.ts';
 import { testHostileInput } from '../hostile.cases.ts';
 import { recordingPower } from '../power.cases.ts';
-import { DebugCon } from './debugcon.ts';
 import { DebugExit } from './debug-exit.ts';
+import { DebugCon } from './debugcon.ts';
 import { Port92 } from './port92.ts';
 import { PostPort } from './post-port.ts';
 

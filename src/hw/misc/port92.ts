@@ -1,7 +1,7 @@
 /** System control port A, 0x92 (PS/2): bit 0 fast reset of the processor, bit 1 the A20 gate. */
 import type { Device } from '../../core/device.ts';
-import type { AccessSize, MmioDevice } from '../../core/memory-region.ts';
 import type { IrqLine } from '../../core/irq.ts';
+import type { AccessSize, MmioDevice } from '../../core/memory-region.ts';
 import type { PowerControl } from '../../core/reset.ts';
 import { defineState, stateful, u8 } from '../../core/vmstate.ts';
 

@@ -4,7 +4,7 @@
  */
 import type { Device } from '../../core/device.ts';
 import type { AccessSize, MemoryRegion } from '../../core/memory-region.ts';
-import { type Stateful, bool, bytes, defineState, stateful } from '../../core/vmstate.ts';
+import { bool, bytes, defineState, type Stateful, stateful } from '../../core/vmstate.ts';
 import { isPowerOfTwo } from '../../util/bits.ts';
 import { assert } from '../../util/errors.ts';
 

@@ -8,7 +8,7 @@ import { testStateRoundTrip } from '../../core/vmstate-roundtrip.cases.ts';
 import { testHostileInput } from '../hostile.cases.ts';
 import { EcamWindow, PciBus } from './pci-bus.ts';
 import { PciFunction } from './pci-device.ts';
-import { PCI_ADDRESS_MMIO, PciConfigPorts, Piix3, type ShadowSegment, createI440fx } from './pci-host.ts';
+import { createI440fx, PCI_ADDRESS_MMIO, PciConfigPorts, Piix3, type ShadowSegment } from './pci-host.ts';
 
 function world() {
   const memory = MemoryRegion.container('memory', 2 ** 52);

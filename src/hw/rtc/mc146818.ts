@@ -13,12 +13,12 @@ import type { AccessSize, MmioDevice, MmioOptions } from '../../core/memory-regi
 import type { Timer, TimerService } from '../../core/timer.ts';
 import { below, bytes, defineState, num, stateful } from '../../core/vmstate.ts';
 import {
+  nextAlarm,
   REG_CENTURY,
   REG_HOURS_ALARM,
   REG_MINUTES_ALARM,
   REG_SECONDS_ALARM,
   REG_YEAR,
-  nextAlarm,
   registersToSeconds,
   secondsToRegisters,
 } from './rtc-time.ts';

@@ -10,7 +10,7 @@ import type { Device } from '../../core/device.ts';
 import type { IrqLine } from '../../core/irq.ts';
 import type { AccessSize, MmioDevice, MmioOptions } from '../../core/memory-region.ts';
 import type { Timer, TimerService } from '../../core/timer.ts';
-import { type StateOf, array, defineState, num, stateful, struct, u32, u64 } from '../../core/vmstate.ts';
+import { array, defineState, num, type StateOf, stateful, struct, u32, u64 } from '../../core/vmstate.ts';
 
 export const HPET_SIZE = 0x400;
 export const HPET_MMIO: MmioOptions = { impl: { min: 4, max: 4 } };

@@ -11,16 +11,16 @@ import type { IrqLine } from '../../core/irq.ts';
 import type { AccessSize, MmioDevice, MmioOptions } from '../../core/memory-region.ts';
 import type { Timer, TimerService } from '../../core/timer.ts';
 import {
-  type StateOf,
   array,
   below,
   bool,
   defineState,
   num,
+  type StateOf,
   stateful,
   struct,
-  u16,
   u8,
+  u16,
 } from '../../core/vmstate.ts';
 import { nsToTicks, ticksToNs } from './ticks.ts';
 

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { HF_CS32, HF_CS64, HF_LMA, HF_PE } from '../../runtime/x86/layout.ts';
+import { parseCpu } from './cpu-models.ts';
 import { compileTables, findRow } from './decode-table.ts';
 import { encodingFeatures, X86_FEATURES } from './features.ts';
 import { buildX86Tables, X86_HANDLERS, X86_TABLES } from './handlers.ts';
 import type { InsnTable } from './insn-row.ts';
-import { parseCpu } from './cpu-models.ts';
 import { createX86Target } from './x86-target.ts';
 
 const all = new Set(X86_FEATURES);

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import type { VcpuBus } from '../../accel/accelerator.ts';
 import { TcgMemory } from '../../accel/tcg/tcg-memory.ts';
-import { TcgVcpu, type TcgTier } from '../../accel/tcg/tcg-vcpu.ts';
+import { type TcgTier, TcgVcpu } from '../../accel/tcg/tcg-vcpu.ts';
 import { webAssembly } from '../../accel/tcg/webassembly.ts';
 import {
   CR0,

@@ -4,7 +4,7 @@ import type { FeatureSet } from './features.ts';
 import type { HandlerNames, InsnTable, OpcodeMap } from './insn-row.ts';
 import { threeByte38, twoByte } from './table-0f.ts';
 import { oneByte } from './table-onebyte.ts';
-import { simd0f, simd0f38, simd0f3a } from './table-sse.ts';
+import { simd0f, simd0f3a, simd0f38 } from './table-sse.ts';
 import { x87Table } from './table-x87.ts';
 import { aluHandlers } from './translate-alu.ts';
 import { bitHandlers } from './translate-bits.ts';

@@ -37,8 +37,8 @@ import {
   W_V,
   W_V_MEM16,
   W_Y,
-  W_Y_MEM16,
   W_Y_MEM8,
+  W_Y_MEM16,
   W_Z,
 } from './operand-codes.ts';
 

@@ -1,6 +1,5 @@
 import { OP } from '../../ir/ops.ts';
-import { RAX, RBX, RDX } from '../../runtime/x86/layout.ts';
-import { DS } from '../../runtime/x86/layout.ts';
+import { DS, RAX, RBX, RDX } from '../../runtime/x86/layout.ts';
 import { loadOp, READ, RMW } from './operands.ts';
 import type { Translator } from './translator.ts';
 

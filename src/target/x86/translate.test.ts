@@ -5,9 +5,9 @@ import { IrBuilder } from '../../ir/builder.ts';
 import { printIr } from '../../ir/printer.ts';
 import { verifyIr } from '../../ir/verifier.ts';
 import {
+  HF_CS_FLAT,
   HF_CS32,
   HF_CS64,
-  HF_CS_FLAT,
   HF_FLAT,
   HF_LMA,
   HF_ONE_INSN,

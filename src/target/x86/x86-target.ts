@@ -1,10 +1,10 @@
 import type { IrBuilder } from '../../ir/builder.ts';
 import { LOCAL_SLOT_LIMIT } from '../../runtime/x86/layout.ts';
 import type { TargetDescriptor, TranslatedBlock, TranslationRequest } from '../target.ts';
+import { Disassembler } from './disassembler.ts';
 import type { FeatureSet } from './features.ts';
 import { buildX86Tables } from './handlers.ts';
 import { X86_HELPERS } from './helpers.ts';
-import { Disassembler } from './disassembler.ts';
 import { slotName } from './slot-names.ts';
 import { Translator } from './translator.ts';
 
