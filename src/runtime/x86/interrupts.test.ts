@@ -261,6 +261,31 @@ describe('protected mode', () => {
     assert.equal(bed.fault(), '13:0');
   });
 
+  it('redirects INT n and keeps VIF in virtual-8086 mode with VME', () => {
+    protectedSystem(0);
+    bed.mode({ cr4: 1 });
+    bed.w16(TSS + 0x66, 0x88); // the I/O map; the 32 bytes before it say which vectors go to the IDT
+    bed.setSegment(TR, 0x28, TSS, 0x8f, 0x8b);
+    bed.w8(TSS + 0x68 + 4, 0x04);
+    bed.w32(0x21 * 4, 0x1234_5678);
+    [0x100, 0x2000, 0x2_0202, 0xfff0, 0x3000, 0, 0, 0, 0].forEach((word, i) => bed.w32(0x4_0000 + i * 4, word));
+    bed.call('iret', 4n, 1n);
+    bed.call('sti');
+    assert.equal(bed.get(EFLAGS) & 0x8_0200n, 0x8_0200n, 'VIF beside IF');
+    bed.call('int_n', 0x21n, 0x102n);
+    assert.equal(bed.fault(), '');
+    assert.equal(bed.rip, 0x5678n);
+    assert.equal(bed.base(CS), 0x1_2340);
+    assert.equal(bed.p32(0x3_ffec), 0x3202_2000, 'IOPL 3 and IF = VIF in the image');
+    assert.equal(bed.get(EFLAGS) & 0x8_0000n, 0n);
+    bed.call('iret', 2n, 1n);
+    assert.equal(bed.fault(), '');
+    assert.equal(bed.rip, 0x102n);
+    assert.equal(bed.get(EFLAGS) & 0x8_0000n, 0x8_0000n);
+    bed.call('int_n', 0x22n, 0x104n);
+    assert.equal(bed.fault(), '13:0', 'vector 0x22 goes to the IDT and needs IOPL 3');
+  });
+
   it('switches tasks by a task gate and back by IRET', () => {
     protectedSystem(0);
     bed.w64(IDT + 8 * 0x40, gate(0x30, 0, 0xe5));
