@@ -241,6 +241,35 @@ test('an exit request leaves a loop with all state in memory', () => {
   m.set(SLOT_EXIT_REQUEST, 0n);
 });
 
+test('a call and its return stay within one region, another return address leaves it', () => {
+  const { m, h } = machine();
+  const behind = BLOCK_RIP + 1n; // the harness's blocks are one byte long
+  const callee = BLOCK_RIP + 0x40n;
+  h.block(BLOCK_RIP, (ir) => {
+    const t = ir.temp();
+    ir.movi64(t, lo(behind), hi(behind));
+    ir.op(OP.mov, RDX, t);
+    ir.imm(OP.add_i64_imm, RBX, RBX, 1);
+    goto(ir, callee);
+  });
+  h.block(callee, (ir) => {
+    ir.op(OP.add_i64, RAX, RAX, RBX);
+    const t = ir.temp();
+    const last = ir.temp();
+    ir.imm(OP.eq_i64_imm, t, RBX, 90);
+    ir.movi64(last, lo(END), hi(END));
+    ir.op4(OP.select, RDX, t, last, RDX);
+    ir.op(OP.mov, SLOT_RIP, RDX);
+    ir.gotoInd();
+  });
+  h.block(behind, (ir) => goto(ir, BLOCK_RIP));
+  m.set(RAX, 0n);
+  m.set(RBX, 0n);
+  assert.equal(h.compile(BLOCK_RIP), 3);
+  h.enter();
+  assert.deepEqual([m.get(RAX), m.get(RBX), m.get(SLOT_RIP)], [4095n, 90n, END]);
+});
+
 test('a fault stores what is dirty, RIP and the restore word', () => {
   const { m, h } = machine();
   h.block(BLOCK_RIP, (ir) => {

@@ -11,7 +11,6 @@ import {
   TB_HOST_PC,
   TB_HOST_PC2,
   TB_HOT,
-  TB_INSNS,
   TB_INVALID,
   TB_IR,
   TB_IR_END,
@@ -64,7 +63,6 @@ export interface TbDescriptor {
  * the blocks whose code lies on it. Blocks are named by the address of their descriptor.
  */
 export class TbCache {
-  private readonly memory: TcgMemory;
   private readonly runtime: TbRuntime;
   private readonly listener: TbListener;
   private readonly counters: TcgCounters;
@@ -78,7 +76,6 @@ export class TbCache {
   liveBlocks = 0;
 
   constructor(memory: TcgMemory, runtime: TbRuntime, listener: TbListener, counters: TcgCounters) {
-    this.memory = memory;
     this.runtime = runtime;
     this.listener = listener;
     this.counters = counters;

@@ -2,7 +2,6 @@ import type { CpuIrqSink } from '../../core/cpu-ports.ts';
 import {
   EXIT_DEBUG,
   EXIT_FAULT,
-  EXIT_HALT,
   EXIT_HOT,
   EXIT_SHUTDOWN,
   EXIT_TRANSLATE,
@@ -356,7 +355,6 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
         return SHUTDOWN;
       case EXIT_DEBUG:
         return { kind: 'debug', reason: DEBUG_REASONS[this.get(SLOT_EXIT_ARG)] ?? 'breakpoint' };
-      case EXIT_HALT:
       default:
         return undefined; // `run` looks at HALTED after the pending interrupts
     }
