@@ -2,7 +2,7 @@
 
 import { FL_ARITH, FL_DEFINED, FL_DF, FL_RF } from './bits';
 import {
-  CC_ADC8, CC_ADD8, CC_BASE_MASK, CC_BITSCAN8, CC_CO, CC_CO_CARRY, CC_CO_FLAGS, CC_CO_MASK, CC_CO_ROL8,
+  CC_ADC8, CC_ADD8, CC_BASE_MASK, CC_BITSCAN8, CC_CO, CC_ID, CC_STEP, CC_STEP_DEC, CC_STEP_OLD_OF, CC_STEP_SIZE_SHIFT, CC_CO_CARRY, CC_CO_FLAGS, CC_CO_MASK, CC_CO_ROL8,
   CC_CO_ROR8, CC_DEC8, CC_DST, CC_EFLAGS, CC_INC8, CC_LOGIC8, CC_MUL8, CC_OP, CC_POPCNT, CC_SBB8, CC_SHL8,
   CC_SHR8, CC_SRC, CC_SRC2, CC_SUB8, DF_STEP, DR7, EFLAGS,
 } from './layout';
@@ -18,7 +18,22 @@ import { CPU } from './state';
 export function ccAll(): u64 {
   const op = load<i32>(CPU, CC_OP);
   const base = ccBase(op & CC_BASE_MASK);
-  return (op & CC_CO_MASK) == 0 ? base : replaceCarry(op & CC_CO_MASK, base);
+  const flags = (op & CC_CO_MASK) == 0 ? base : replaceCarry(op & CC_CO_MASK, base);
+  return (op & CC_STEP) == 0 ? flags : replaceByStep(op, flags);
+}
+
+/** All but CF, and OF unless a rotate came later, from the INC or DEC result in CC_ID. */
+function replaceByStep(op: i32, flags: u64): u64 {
+  const bits: u64 = <u64>8 << ((op >> CC_STEP_SIZE_SHIFT) & 3);
+  const sign = bits - 1;
+  const d = load<u64>(CPU, CC_ID) & (~(<u64>0) >> (64 - bits));
+  const dec = (op & CC_STEP_DEC) != 0;
+  const half = (d & 15) == (dec ? 15 : 0);
+  const overflow = d == (dec ? (<u64>1 << sign) - 1 : <u64>1 << sign);
+  let overflowFlag: u64 = overflow ? 0x800 : 0;
+  const co = op & CC_CO_MASK;
+  if ((op & CC_STEP_OLD_OF) != 0 && co != 0 && co != CC_CO_CARRY) overflowFlag = flags & 0x800;
+  return szp(d, sign) | (flags & 1) | (half ? 0x10 : 0) | overflowFlag;
 }
 
 /** Replaces CF and OF by what CC_CO says. */
@@ -83,8 +98,9 @@ function ccBase(op: i32): u64 {
 
 /** CF alone: 0 or 1. */
 export function ccCarry(): u64 {
-  const op = load<i32>(CPU, CC_OP);
+  let op = load<i32>(CPU, CC_OP);
   if ((op & CC_CO_MASK) != 0) return ccAll() & 1;
+  op &= CC_BASE_MASK;
   const src = load<u64>(CPU, CC_SRC);
   if (op == CC_EFLAGS) return src & 1;
   const bits: u64 = <u64>8 << (op & 3);

@@ -24,6 +24,8 @@ export const CC_SRC2 = 0x90;
 export const CC_OP = 0x98;
 /** Carry and overflow that replace those of the base kind, see CC_CO_* at the end. */
 export const CC_CO = 0xa0;
+/** Result of an INC or DEC over flags not known at translation, see CC_STEP at the end. */
+export const CC_ID = 0xa8;
 export const LOCAL_SLOT_LIMIT = 0x100;
 
 // ---- control words shared by every target (same offsets for all targets; see src/runtime/tcg/layout.ts)
@@ -265,10 +267,10 @@ export const CC_BITSCAN8 = 44;
 export const CC_POPCNT = 48;
 
 /**
- * CC_OP = base kind (bits 7..0) | override (bits 11..8). With an override CF and OF come from the CC_CO slot, the other flags from
+ * CC_OP = base kind (bits 6..0) | override (bits 11..8). With an override CF and OF come from the CC_CO slot, the other flags from
  * the base kind. So BT, rotates, STC … need not compute the flags they keep.
  */
-export const CC_BASE_MASK = 0xff;
+export const CC_BASE_MASK = 0x7f;
 export const CC_CO_MASK = 0xf00;
 /** CC_CO holds CF in bit 0 and OF in bit 11. */
 export const CC_CO_FLAGS = 0x100;
@@ -284,3 +286,12 @@ export const CC_CO_ROR32 = 0x800;
 export const CC_CO_ROR64 = 0x900;
 /** CC_CO holds CF in bit 0; OF is that of the base kind. */
 export const CC_CO_CARRY = 0xa00;
+/**
+ * CC_OP bit 7: an INC or DEC came after the flags that the base kind and the override describe. CF is still theirs; ZF, SF, PF, AF and
+ * OF follow from the result in the CC_ID slot. Bits 13..12: log2 of its size; bit 14: DEC. Bit 15: a rotate came later still, OF is
+ * the override's.
+ */
+export const CC_STEP = 0x80;
+export const CC_STEP_SIZE_SHIFT = 12;
+export const CC_STEP_DEC = 0x4000;
+export const CC_STEP_OLD_OF = 0x8000;

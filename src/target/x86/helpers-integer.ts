@@ -7,7 +7,7 @@ import type { HelperTable } from '../../ir/helper-table.ts';
  * - Arguments and results are i64. An argument narrower than 64 bits is zero-extended unless its doc says otherwise.
  * - `faults`: RIP holds the current instruction's RIP on entry and RESTORE its restore word. After `raise` the helper returns 0
  *   without having changed guest state.
- * - `reads`: the CC_OP slot is valid (so CC_OP, CC_DST, CC_SRC, CC_SRC2, CC_CO describe the flags on entry).
+ * - `reads`: the CC_OP slot is valid (so CC_OP, CC_DST, CC_SRC, CC_SRC2, CC_CO, CC_ID describe the flags on entry).
  * - `writes`: the helper may leave new CC_* values; those that set flags leave CC_OP = CC_EFLAGS and CC_SRC = the six flags unless
  *   the doc names another form. One that does not mention flags leaves the CC slots alone.
  * - A helper that ends with control elsewhere (far jump, IRET, SYSCALL, …) stores RIP and updates KEY itself.
@@ -22,7 +22,7 @@ export const integerHelpers = {
     result: true,
     reads: true,
     pure: true,
-    doc: 'the six flags, from CC_OP, CC_DST, CC_SRC, CC_SRC2, CC_CO',
+    doc: 'the six flags, from CC_OP, CC_DST, CC_SRC, CC_SRC2, CC_CO, CC_ID',
   },
   cc_carry: { args: 0, result: true, reads: true, pure: true, doc: 'CF as 0 or 1' },
   cc_cond: {

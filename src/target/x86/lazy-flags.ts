@@ -14,6 +14,7 @@ import {
   CC_DST,
   CC_DYNAMIC,
   CC_EFLAGS,
+  CC_ID,
   CC_INC8,
   CC_LOGIC8,
   CC_MUL8,
@@ -24,6 +25,10 @@ import {
   CC_SHR8,
   CC_SRC,
   CC_SRC2,
+  CC_STEP,
+  CC_STEP_DEC,
+  CC_STEP_OLD_OF,
+  CC_STEP_SIZE_SHIFT,
   CC_SUB8,
   TEMP_BASE,
 } from '../../runtime/x86/layout.ts';
@@ -170,17 +175,38 @@ export class LazyFlags extends Decoder {
     const base = this.ccOp & CC_BASE_MASK;
     if (base === CC_DYNAMIC) {
       const t = ir.temp();
-      ir.imm(OP.and_i32_imm, t, CC_OP, CC_BASE_MASK);
-      ir.imm(OP.or_i32_imm, CC_OP, t, co);
+      const kind = co === CC_CO_CARRY ? co : co | CC_STEP_OLD_OF;
+      ir.imm(OP.and_i32_imm, t, CC_OP, ~CC_CO_MASK);
+      ir.imm(OP.or_i32_imm, CC_OP, t, kind);
       this.ccSlot = -1;
+      this.ccOp = (this.ccOp & ~CC_CO_MASK) | kind;
+      return;
     }
     this.ccOp = base | co;
+  }
+
+  /** CF is not known statically: it takes a helper to compute it. */
+  get carryIsDynamic(): boolean {
+    return (this.ccOp & (CC_BASE_MASK | CC_CO_MASK)) === CC_DYNAMIC;
+  }
+
+  /** Flags of INC or DEC over dynamic ones: all but CF from the result in slot `value`. Nothing may fault any more. */
+  flagsStep(size: number, decrement: boolean, value: number): void {
+    const { ir } = this;
+    const kind = CC_STEP | sizeLog(size) << CC_STEP_SIZE_SHIFT | (decrement ? CC_STEP_DEC : 0);
+    ir.op(OP.mov, CC_ID, value);
+    const t = ir.temp();
+    ir.imm(OP.and_i32_imm, t, CC_OP, CC_BASE_MASK | CC_CO_MASK);
+    ir.imm(OP.or_i32_imm, CC_OP, t, kind);
+    this.pendKind = P_NONE;
+    this.ccSlot = -1;
+    this.ccOp = kind;
   }
 
   /** CF = slot (0/1), the others stay: CLC, STC, CMC. */
   flagsSetCarry(slot: number): void {
     const co = this.ccOp & CC_CO_MASK;
-    if (this.ccOp === CC_DYNAMIC || (co !== 0 && co !== CC_CO_CARRY)) {
+    if (this.carryIsDynamic || (co !== 0 && co !== CC_CO_CARRY)) {
       const t = this.allFlags();
       const u = this.ir.temp();
       this.ir.imm(OP.and_i32_imm, u, t, ~1);
@@ -407,6 +433,7 @@ export class LazyFlags extends Decoder {
   cond(cc: number): number {
     this.condInverted = (cc & 1) !== 0;
     this.condBool = true;
+    if (this.ccOp & CC_STEP) return this.condStep(cc);
     switch (cc >> 1) {
       case 1:
         return this.carry();
@@ -438,6 +465,16 @@ export class LazyFlags extends Decoder {
     const kind = this.ccKind;
     const helper = kind === CC_EFLAGS || kind === CC_DYNAMIC || kind === CC_POPCNT || kind === CC_BITSCAN8;
     return helper ? this.condEflagsOr(cc) : this.sign();
+  }
+
+  /** Conditions after `flagsStep`. */
+  private condStep(cc: number): number {
+    const size = 1 << (this.ccOp >> CC_STEP_SIZE_SHIFT & 3);
+    const kind = cc >> 1;
+    if (kind === 1) return this.carry();
+    if (kind === 2) return this.compareImm(OP.eq_i32_imm, OP.eq_i64_imm, size, this.extend(CC_ID, size, false), 0, 0);
+    if (kind === 4) return this.compareImm(OP.lts_i32_imm, OP.lts_i64_imm, size, this.extend(CC_ID, size, true), 0, 0);
+    return this.condEflagsOr(cc);
   }
 
   private condZero(): number {

@@ -1,5 +1,6 @@
 import {
   CC_CO,
+  CC_ID,
   CC_DST,
   CC_OP,
   CC_SRC,
@@ -52,6 +53,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [CC_SRC2, 'cc_src2'],
   [CC_OP, 'cc_op'],
   [CC_CO, 'cc_co'],
+  [CC_ID, 'cc_id'],
   [RIP, 'rip'],
   [KEY, 'key'],
   [EXIT_REQUEST, 'exit_request'],

@@ -142,6 +142,12 @@ function step(t: Translator, delta: number, cc: number): void {
   const size = t.size(0);
   const op = size === 8 ? OP.add_i64_imm : OP.add_i32_imm;
   const a = t.load(0, RMW);
+  if (t.carryIsDynamic) {
+    const r = t.isMemory(0) ? t.temp() : t.dst(0);
+    t.ir.imm(op, r, a, delta);
+    t.commit(0, r);
+    return t.flagsStep(size, delta < 0, r);
+  }
   const carry = t.carry();
   let d: number;
   if (t.isMemory(0)) {

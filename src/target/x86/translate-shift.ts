@@ -1,6 +1,6 @@
 import { OP } from '../../ir/ops.ts';
 import {
-  CC_BASE_MASK,
+  CC_CO_MASK,
   CC_CO,
   CC_CO_FLAGS,
   CC_DST,
@@ -8,6 +8,7 @@ import {
   CC_SHL8,
   CC_SHR8,
   CC_SRC,
+  CC_STEP_OLD_OF,
   RCX,
   SCRATCH,
 } from '../../runtime/x86/layout.ts';
@@ -175,8 +176,8 @@ function rotateByCl(t: Translator, left: boolean): void {
   if (t.isMemory(0)) t.store(0, r);
   t.syncFlags();
   const kind = t.temp();
-  ir.imm(OP.and_i32_imm, kind, CC_OP, CC_BASE_MASK);
-  ir.imm(OP.or_i32_imm, kind, kind, rotateOverride(left, size));
+  ir.imm(OP.and_i32_imm, kind, CC_OP, ~CC_CO_MASK);
+  ir.imm(OP.or_i32_imm, kind, kind, rotateOverride(left, size) | CC_STEP_OLD_OF);
   ir.op4(OP.select, CC_CO, c, r, CC_CO);
   ir.op4(OP.select, CC_OP, c, kind, CC_OP);
   t.flagsDynamic();
