@@ -18,6 +18,7 @@ import { parseCpu } from '../target/x86/cpu-models.ts';
 import { installCpu } from '../target/x86/cpuid.ts';
 import { encodingFeatures } from '../target/x86/features.ts';
 import { createX86Target } from '../target/x86/x86-target.ts';
+import { UserError } from '../util/errors.ts';
 import type { MachineConfig } from './config.ts';
 import { ControlChannel } from './control-channel.ts';
 import { Lifecycle, type LifecycleEvent } from './lifecycle.ts';
@@ -90,9 +91,7 @@ export class Machine implements LoopClient {
 
     const model = parseCpu(config.cpu, config.longMode);
     this.#longMode = model.features.has('lm');
-    const memory = new TcgMemory(
-      pcRamBufferBytes({ memoryBytes: config.memoryBytes, firmware: start.firmware }),
-    );
+    const memory = createMemory(config.memoryBytes, start.firmware);
     const board = (): PcBoard => this.board;
     this.target = createX86Target(encodingFeatures(model.features));
     this.vcpu = new TcgVcpu({
@@ -294,6 +293,17 @@ export class Machine implements LoopClient {
       this.#host.post({ kind: 'news' });
       if (!this.#control.doorbell.wait(rung, END_TIMEOUT_MS)) return;
     }
+  }
+}
+
+/** The translator's memory, large enough for RAM and ROM. `UserError` when the host cannot give it. */
+function createMemory(memoryBytes: number, firmware: MachineStart['firmware']): TcgMemory {
+  const bytes = pcRamBufferBytes({ memoryBytes, firmware });
+  try {
+    return new TcgMemory(bytes);
+  } catch (error) {
+    if (error instanceof UserError) throw new UserError(error.code, `-m: ${error.message}`);
+    throw error;
   }
 }
 
