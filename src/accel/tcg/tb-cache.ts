@@ -81,7 +81,7 @@ export class TbCache {
     this.counters = counters;
     this.u32 = memory.u32;
     this.u8 = memory.u8;
-    this.pageHead = new Uint32Array(memory.u8.length >>> 12);
+    this.pageHead = new Uint32Array(memory.u8.length / 4096);
   }
 
   /** Address for the next block's descriptor; its IR goes right behind. Empties the cache first when there is no room. */
@@ -162,7 +162,7 @@ export class TbCache {
   invalidate(hostAddr: number, size: number): number {
     let killed = 0;
     const end = hostAddr + size;
-    for (let at = hostAddr; at < end; at = (at & ~0xfff) + 4096) {
+    for (let at = hostAddr; at < end; at = ((at & ~0xfff) >>> 0) + 4096) {
       const page = at >>> 12;
       if (this.pageHead[page] !== 0)
         killed += this.invalidateInPage(page, at & 0xfff, Math.min(end - ((page << 12) >>> 0), 4096));
