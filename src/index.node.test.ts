@@ -122,6 +122,16 @@ test('much text both ways arrives complete and in order', async () => {
   });
 });
 
+test('the largest memory: requests still reach a guest that never halts', async () => {
+  await withMachine({ memory: '3968M' }, async (machine) => {
+    await machine.run();
+    assert.equal(await readUntil(machine, '\n'), 'ready\n');
+    await machine.pause();
+    await machine.writeMemory(2n ** 32n + 0x17ff_f000n, Uint8Array.of(9));
+    assert.equal((await machine.readMemory(2n ** 32n + 0x17ff_f000n, 1))[0], 9);
+  });
+});
+
 test("a user's mistakes are UserErrors of one line", async () => {
   const bad: Array<[Partial<MachineOptions>, RegExp]> = [
     [{ kernel: '/nonexistent' }, /^-kernel \/nonexistent: no such file or directory$/],

@@ -11,6 +11,7 @@ import {
   type AddressKind,
   type FileImage,
   type KickWord,
+  kicker,
   MAX_TRANSFER,
   type MachineMessage,
   type MachineRequests,
@@ -72,7 +73,7 @@ export class MachineClient {
   readonly #waiting = new Map<number, Waiting>();
   #queue: RequestMessage[] = [];
   #nextId = 1;
-  #kick: KickWord | undefined;
+  #kick: (() => void) | undefined;
   #state: RunState = 'prelaunch';
   #end: MachineEnd | undefined;
   #failure: Error | undefined;
@@ -199,8 +200,7 @@ export class MachineClient {
 
   #wake(): void {
     this.#control.doorbell.ring();
-    const kick = this.#kick;
-    if (kick !== undefined) Atomics.or(kick.words, kick.index, kick.bits);
+    this.#kick?.();
   }
 
   #flush(): void {
@@ -219,7 +219,7 @@ export class MachineClient {
   #onMessage(message: MachineMessage): void {
     switch (message.kind) {
       case 'started':
-        this.#kick = message.kick;
+        this.#kick = kicker(message.kick);
         this.#state = message.state;
         this.#threads.startTicker(this.#ticker.words, message.kick);
         this.#wake(); // what was sent before there was a vCPU to kick

@@ -259,8 +259,8 @@ export class Machine implements LoopClient {
   }
 
   #kickWord(): KickWord {
-    const words = new Int32Array(this.vcpu.memory.buffer, this.vcpu.exitRequestAddress, 1);
-    return { words, index: 0, bits: REQUEST_RETURN };
+    const { memory, exitRequestAddress } = this.vcpu;
+    return { buffer: memory.buffer, byteOffset: exitRequestAddress, bits: REQUEST_RETURN };
   }
 
   #reset(): void {

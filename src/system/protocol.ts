@@ -29,11 +29,20 @@ export interface MachineStart {
   readonly charDevices: CharDeviceBuffers;
 }
 
-/** The word that makes a vCPU leave guest code, and the bits to set in it. */
+/**
+ * The word that makes a vCPU leave guest code, and the bits to set in it. A buffer and an offset rather than a typed array:
+ * Node 20 cannot send a view of a buffer of 4 GiB to another thread.
+ */
 export interface KickWord {
-  readonly words: Int32Array;
-  readonly index: number;
+  readonly buffer: SharedArrayBuffer;
+  readonly byteOffset: number;
   readonly bits: number;
+}
+
+/** Makes the vCPU leave guest code; from any thread. */
+export function kicker(kick: KickWord): () => void {
+  const words = new Int32Array(kick.buffer, kick.byteOffset, 1);
+  return () => void Atomics.or(words, 0, kick.bits);
 }
 
 export type MachineMessage =

@@ -444,10 +444,10 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
   ramWritten(ramOffset: number, size: number): void {
     const start = this.memory.ramAddress(ramOffset);
     const end = start + size;
-    for (let page = start & ~0xfff; page >>> 0 < end; page += 0x1000) {
+    for (let page = (start & ~0xfff) >>> 0; page < end; page += 0x1000) {
       if (!this.cache.hasCode(page)) continue;
-      const from = Math.max(start, page >>> 0);
-      this.codeWritten(from, Math.min(end, (page >>> 0) + 0x1000) - from);
+      const from = Math.max(start, page);
+      this.codeWritten(from, Math.min(end, page + 0x1000) - from);
     }
   }
 

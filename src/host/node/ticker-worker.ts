@@ -1,6 +1,6 @@
 /** Entry of the ticker thread. Imports next to nothing, so that it starts fast. */
 import { workerData } from 'node:worker_threads';
-import type { KickWord } from '../../system/protocol.ts';
+import { type KickWord, kicker } from '../../system/protocol.ts';
 import { runTicker } from '../../system/ticker.ts';
 import { monotonicClock } from './monotonic-clock.ts';
 
@@ -12,8 +12,4 @@ export interface TickerData {
 
 const { words, kick, epoch } = workerData as TickerData;
 const clock = monotonicClock(epoch);
-runTicker(
-  words,
-  () => clock.nowNs(),
-  () => Atomics.or(kick.words, kick.index, kick.bits),
-);
+runTicker(words, () => clock.nowNs(), kicker(kick));
