@@ -1,12 +1,21 @@
 /** What the executables load first: chooses the bundle or, in a checkout with newer modules, the modules. */
+import { setFlagsFromString } from 'node:v8';
 import { distUrl, isBundleFresh } from '../host/node/dist-files.ts';
 import type * as Main from './main.ts';
+
+/**
+ * V8 optimises a wasm function once it has executed about this many bytes of code (its own default is 1 800 000). A kernel's boot
+ * touches thousands of regions for a moment each: with the default their optimisation takes a quarter of the boot's CPU time, while
+ * a loop that matters reaches the larger budget within some ten milliseconds.
+ */
+const TIERING_BUDGET = 30_000_000;
 
 /** Runs `lyrebird` or a machine of an architecture; resolves with the exit status. */
 export async function launch(
   program: 'lyrebird' | 'x86_64' | 'i386',
   args: readonly string[],
 ): Promise<number> {
+  setFlagsFromString(`--wasm-tiering-budget=${TIERING_BUDGET}`);
   const path = isBundleFresh() ? 'bundle/main.js' : 'cli/main.js';
   const main = (await import(distUrl(path).href)) as typeof Main;
   return program === 'lyrebird' ? main.lyrebirdMain(args) : main.systemMain(program, args);

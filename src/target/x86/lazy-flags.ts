@@ -193,7 +193,7 @@ export class LazyFlags extends Decoder {
   /** Flags of INC or DEC over dynamic ones: all but CF from the result in slot `value`. Nothing may fault any more. */
   flagsStep(size: number, decrement: boolean, value: number): void {
     const { ir } = this;
-    const kind = CC_STEP | sizeLog(size) << CC_STEP_SIZE_SHIFT | (decrement ? CC_STEP_DEC : 0);
+    const kind = CC_STEP | (sizeLog(size) << CC_STEP_SIZE_SHIFT) | (decrement ? CC_STEP_DEC : 0);
     ir.op(OP.mov, CC_ID, value);
     const t = ir.temp();
     ir.imm(OP.and_i32_imm, t, CC_OP, CC_BASE_MASK | CC_CO_MASK);
@@ -469,11 +469,13 @@ export class LazyFlags extends Decoder {
 
   /** Conditions after `flagsStep`. */
   private condStep(cc: number): number {
-    const size = 1 << (this.ccOp >> CC_STEP_SIZE_SHIFT & 3);
+    const size = 1 << ((this.ccOp >> CC_STEP_SIZE_SHIFT) & 3);
     const kind = cc >> 1;
     if (kind === 1) return this.carry();
-    if (kind === 2) return this.compareImm(OP.eq_i32_imm, OP.eq_i64_imm, size, this.extend(CC_ID, size, false), 0, 0);
-    if (kind === 4) return this.compareImm(OP.lts_i32_imm, OP.lts_i64_imm, size, this.extend(CC_ID, size, true), 0, 0);
+    if (kind === 2)
+      return this.compareImm(OP.eq_i32_imm, OP.eq_i64_imm, size, this.extend(CC_ID, size, false), 0, 0);
+    if (kind === 4)
+      return this.compareImm(OP.lts_i32_imm, OP.lts_i64_imm, size, this.extend(CC_ID, size, true), 0, 0);
     return this.condEflagsOr(cc);
   }
 

@@ -1,7 +1,7 @@
 import {
   CC_CO,
-  CC_ID,
   CC_DST,
+  CC_ID,
   CC_OP,
   CC_SRC,
   CC_SRC2,

@@ -1,8 +1,8 @@
 import { OP } from '../../ir/ops.ts';
 import {
-  CC_CO_MASK,
   CC_CO,
   CC_CO_FLAGS,
+  CC_CO_MASK,
   CC_DST,
   CC_OP,
   CC_SHL8,
