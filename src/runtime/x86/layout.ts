@@ -186,7 +186,7 @@ export const HF_MMU_SHIFT = 16;
 export const HF_DR7 = 0x40000;
 /** RFLAGS.RF at block start: instruction breakpoints are ignored once. */
 export const HF_RF = 0x80000;
-/** Block of one instruction only, whose stores into translated code are executed (self-modifying code retry, see CONTRACT). */
+/** Block of one instruction only, whose stores into translated code are executed (retry after a store hit translated code). */
 export const HF_ONE_INSN = 0x100000;
 /** RFLAGS.IOPL in bits 23..22. */
 export const HF_IOPL_SHIFT = 22;
