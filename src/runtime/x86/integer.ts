@@ -3,10 +3,10 @@
 
 import { V_BR, V_DE } from './bits';
 import { ccAll, setArith } from './flags';
-import { RAX, RBP, RBX, RCX, RDX, SCRATCH, SS } from './layout';
+import { RAX, RBP, RBX, RCX, RDX, RSP, SCRATCH, SS } from './layout';
 import { ld16, ld32, ld64, st64, stackInfo, dataInfo } from './memory';
 import { raise, raiseGp, raiseSs } from './raise';
-import { commitSp, push, release, sp, spMask, useCurrentStack, withinLimit } from './stack';
+import { checkTop, commitSp, push, release, sp, spMask, useCurrentStack, withinLimit } from './stack';
 import { faulted, get, segAttr, segBase, segLimit, set } from './state';
 import { random32 } from '../softmmu/host';
 import { MEM_RMW } from '../softmmu/mem-info';
@@ -302,16 +302,18 @@ export function enter(allocation: i64, level: i64, opsize: i64): void {
   useCurrentStack();
   let frame = get(RBP) & spMask;
   push(get(RBP), size);
-  const top = sp;
+  // FrameTemp is the whole of ESP even when the stack uses only SP.
+  const top = spMask == 0xffff ? (get(RSP) & 0xffff_0000) | sp : sp;
   for (let i = 1; i < <i32>level; i++) {
     frame = (frame - size) & spMask;
     push(frameWord(frame, size), size);
   }
-  push(top, size);
+  if (level != 0) push(top, size);
+  release(0 - <u64>allocation);
+  checkTop(size);
   if (faulted()) return;
   const mask: u64 = size == 8 ? ~<u64>0 : size == 4 ? 0xffff_ffff : 0xffff;
   set(RBP, size == 2 ? (get(RBP) & ~mask) | (top & mask) : top & mask);
-  release(0 - <u64>allocation);
   commitSp();
 }
 

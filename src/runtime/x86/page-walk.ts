@@ -185,10 +185,12 @@ function walk32(va: u64, mmu: i32, access: i32, commit: bool): bool {
   const pte = readEntry((pde & 0xffff_f000) + (((va >> 12) & 0x3ff) << 2), 4);
   const pteHost = entryHost;
   if ((pte & P) == 0) return fail(0, mmu, access);
-  // The page-directory entry is marked once the rest of the walk is known to exist.
-  if (commit && (pde & A) == 0) markEntry(pdeHost, A);
   walkShift = 12;
-  return leaf((pte & 0xffff_f000) | (va & 0xfff), pte, pde & pte, false, mmu, access, commit, pteHost);
+  const phys = (pte & 0xffff_f000) | (va & 0xfff);
+  if (!leaf(phys, pte, pde & pte, false, mmu, access, commit, pteHost)) return false;
+  // The page-directory entry is marked only when the access is allowed, as the 80386 does.
+  if (commit && (pde & A) == 0) markEntry(pdeHost, A);
+  return true;
 }
 
 /**

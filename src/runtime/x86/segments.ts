@@ -7,6 +7,7 @@ import {
 } from './descriptor';
 import { updateHflags } from './hflags';
 import { FS, HF_CS64, HF_PE, HF_VM, SEG_BASE, SEG_SELECTOR, SHADOW, SS } from './layout';
+import { dataInfo, st16, stackInfo } from './memory';
 import { raiseGp, raiseNp, raiseSs } from './raise';
 import { CPU, cpl, faulted, hflags, segAt, segAttr, segBase, segLimit, setSeg } from './state';
 import { withinLimit } from './stack';
@@ -118,4 +119,11 @@ export function seg_read(offset: i64, segment: i64): i64 {
 export function seg_write(offset: i64, segment: i64): i64 {
   const size = segment >> 8;
   return checked(offset, <i32>segment & 0xff, size == 0 ? 512 : size, true);
+}
+
+/** Stores the result of ARPL if it differs from what was read. */
+export function arpl_store(offset: i64, segment: i64, value: i64): void {
+  if ((value & 0x1_0000) == 0) return;
+  const at = checked(offset, <i32>segment, 2, true);
+  if (!faulted()) st16(at, <u32>value & 0xffff, segment == SS ? stackInfo() : dataInfo());
 }

@@ -4,6 +4,8 @@ import { AT_CODE, AT_CONFORMING, AT_DB } from './bits';
 import { HF_CS64, RSP, SS } from './layout';
 import { ld16, ld32, ld64, st16, st32, st64, stackInfo } from './memory';
 import { raiseSs } from './raise';
+import { MEM_RMW } from '../softmmu/mem-info';
+import { ld_slow } from '../softmmu/slow';
 import { get, hflags, segAttr, segBase, segLimit, set } from './state';
 
 /** Offset of the top of the stack. */
@@ -104,6 +106,11 @@ export function peek(index: i32, size: i32): u64 {
 
 /** Drops bytes. */
 export function release(bytes: u64): void { sp = (sp + bytes) & spMask; }
+
+/** Faults where a write of `size` bytes at the top would (ENTER), without writing. */
+export function checkTop(size: i32): void {
+  ld_slow(linear(sp, size), size | ((info | MEM_RMW) << 8));
+}
 
 /** RSP = sp, in the width of the stack in use. */
 export function commitSp(): void {

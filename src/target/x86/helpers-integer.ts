@@ -131,7 +131,7 @@ export const integerHelpers = {
     reads: true,
     writes: true,
     faults: true,
-    doc: '(allocation imm16, nesting level 1..31, operand size): ENTER with a non-zero level; stack width from HF_CS64/HF_SS32; RSP and RBP change after the last access',
+    doc: '(allocation imm16, nesting level 0..31, operand size): ENTER; stack width from HF_CS64/HF_SS32; RSP and RBP change after the last access',
   },
 
   // ---- CRC32 (SSE4.2), random numbers

@@ -266,6 +266,11 @@ export const systemHelpers = {
     faults: true,
     doc: '(selector): 0 if ZF is to be clear, else 1 << 32 | byte-granular limit',
   },
+  arpl_store: {
+    args: 3,
+    faults: true,
+    doc: '(offset, segment, selector | changed << 16): the memory half of ARPL; checks and writes only when changed is 1',
+  },
   verr: { args: 1, result: true, reads: true, faults: true, doc: '(selector): ZF as 0 or 1' },
   verw: { args: 1, result: true, reads: true, faults: true, doc: '(selector): ZF as 0 or 1' },
 

@@ -1,5 +1,5 @@
 import { OP } from '../../ir/ops.ts';
-import { FS, RBP, RSP, SEG_SELECTOR, SS } from '../../runtime/x86/layout.ts';
+import { FS, RBP, SEG_SELECTOR, SS } from '../../runtime/x86/layout.ts';
 import { HELPER } from './helpers.ts';
 import { K_SEG } from './operand-codes.ts';
 import { loadOp, READ, segSlot } from './operands.ts';
@@ -52,18 +52,7 @@ function popa(t: Translator): void {
 }
 
 function enter(t: Translator): void {
-  const size = t.opSize;
-  const level = t.imm2 & 31;
-  const { ir } = t;
-  if (level !== 0) {
-    t.call(HELPER.enter, undefined, t.constant(t.immLo), t.constant(level), t.constant(size));
-    return;
-  }
-  t.stackStore(RBP, size, -size);
-  t.adjustStack(-size);
-  if (size === 8) ir.op(OP.mov, t.gprDst(5), RSP);
-  else t.writeReg(5, size, RSP);
-  t.adjustStack(-t.immLo);
+  t.call(HELPER.enter, undefined, t.constant(t.immLo), t.constant(t.imm2 & 31), t.constant(t.opSize));
 }
 
 function leave(t: Translator): void {

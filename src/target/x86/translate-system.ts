@@ -26,7 +26,7 @@ import {
 } from '../../runtime/x86/layout.ts';
 import { HELPER } from './helpers.ts';
 import { K_I } from './operand-codes.ts';
-import { loadOp, READ, RMW, segSlot, storeOp, WRITE } from './operands.ts';
+import { loadOp, READ, segSlot, storeOp, WRITE } from './operands.ts';
 import { pair, setZeroFlag } from './translate-alu.ts';
 import { endSegmentLoad, loadSegment } from './translate-stack.ts';
 import type { Translator } from './translator.ts';
@@ -116,7 +116,9 @@ function loadFarPointer(t: Translator): void {
 function arpl(t: Translator): void {
   if (t.needProtected()) return;
   const { ir } = t;
-  const d = t.loadZ(0, RMW);
+  const offset = t.isMem ? t.temp() : -1;
+  if (t.isMem) t.offset(offset);
+  const d = t.isMem ? arplOperand(t, offset) : t.loadZ(0);
   const want = t.temp();
   ir.imm(OP.and_i32_imm, want, t.load(1), 3);
   const have = t.temp();
@@ -126,9 +128,24 @@ function arpl(t: Translator): void {
   const raised = t.temp();
   ir.imm(OP.and_i32_imm, raised, d, ~3);
   ir.op(OP.or_i32, raised, raised, want);
-  ir.op4(OP.select, raised, lower, raised, d);
-  t.store(0, raised);
+  if (t.isMem) {
+    const value = t.temp();
+    ir.imm(OP.shl_i32_imm, value, lower, 16);
+    ir.op(OP.or_i32, value, value, raised);
+    t.call(HELPER.arpl_store, undefined, offset, t.constant(t.segment()), value);
+  } else {
+    ir.op4(OP.select, raised, lower, raised, d);
+    t.store(0, raised);
+  }
   setZeroFlag(t, lower);
+}
+
+/** Memory is read, and written only when the RPL changes (SDM Vol. 2A ARPL): a read-only segment does not always fault. */
+function arplOperand(t: Translator, offset: number): number {
+  t.linear(offset, t.segment(), 2, READ);
+  const d = t.temp();
+  t.ld(OP.ld16u, d);
+  return d;
 }
 
 function bound(t: Translator): void {
