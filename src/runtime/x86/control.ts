@@ -9,7 +9,7 @@ import { updateHflags } from './hflags';
 import {
   CR0, CR2, CR3, CR4, CS, EFER, FEATURES, HF_CS64, PHYS_ADDR_BITS, X86_FEATURE_FFXSR, X86_FEATURE_FSGSBASE,
   X86_FEATURE_INVPCID, X86_FEATURE_LA57, X86_FEATURE_LM, X86_FEATURE_NX, X86_FEATURE_PCID, X86_FEATURE_SMAP,
-  X86_FEATURE_SMEP, X86_FEATURE_SYSCALL, X86_FEATURE_UMIP, X86_FEATURE_XSAVE, XCR0,
+  X86_FEATURE_SMEP, X86_FEATURE_SYSCALL, X86_FEATURE_UMIP, X86_FEATURE_XSAVE,
 } from './layout';
 import { isCanonical, loadPdptes } from './page-walk';
 import { raiseGp, raiseUd } from './raise';
@@ -182,20 +182,6 @@ export function invpcid(type: i64, low: i64, high: i64): void {
   else if (type == 0) tlb_flush_page(high);
   else if (type == 2) tlb_flush();
   else tlb_flush_nonglobal();
-}
-
-export function xgetbv(index: i64): i64 {
-  if ((cr4() & CR4_OSXSAVE) == 0) raiseUd();
-  else if (index != 0) raiseGp(0);
-  else return get(XCR0);
-  return 0;
-}
-
-/** Only x87 and SSE state. */
-export function xsetbv(index: i64, value: i64): void {
-  if ((cr4() & CR4_OSXSAVE) == 0) raiseUd();
-  else if (index != 0 || (value & ~3) != 0 || (value & 1) == 0) raiseGp(0);
-  else set(XCR0, value);
 }
 
 export function fsgsbase_check(): void {

@@ -4,6 +4,7 @@ import { CR4_OSXSAVE, CR4_TSD } from './bits';
 import { CPUID_COUNT, CPUID_TABLE, RAX, RBX, RCX, RDX, TSC_OFFSET } from './layout';
 import { raiseGp } from './raise';
 import { CPU, cpl, cr4, get, get32, set } from './state';
+import { xsaveSize } from './xsave';
 import { read_tsc } from '../softmmu/host';
 
 /** Address of a leaf's row, 0 if there is none. */
@@ -35,10 +36,13 @@ export function cpuid(): void {
     return;
   }
   let ecx = load<u32>(row, 16);
+  let ebx = load<u32>(row, 12);
+  // bytes for the components enabled at present
+  if (leaf == 0xd && subleaf <= 1 && ebx != 0) ebx = <u32>xsaveSize();
   // OSXSAVE shows CR4.OSXSAVE
   if (leaf == 1 && (cr4() & CR4_OSXSAVE) != 0) ecx |= 0x800_0000;
   set(RAX, load<u32>(row, 8));
-  set(RBX, load<u32>(row, 12));
+  set(RBX, ebx);
   set(RCX, ecx);
   set(RDX, load<u32>(row, 20));
 }

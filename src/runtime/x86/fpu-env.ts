@@ -23,17 +23,17 @@ function at(base: i64, offset: i32): u64 {
 }
 
 @inline
-function read(base: i64, offset: i32, size: i32): i64 {
+export function read(base: i64, offset: i32, size: i32): i64 {
   return ldSized(at(base, offset), size, dataInfo());
 }
 
 @inline
-function write(base: i64, offset: i32, size: i32, value: i64): void {
+export function write(base: i64, offset: i32, size: i32, value: i64): void {
   stSized(at(base, offset), value, size, dataInfo());
 }
 
 /** Makes sure that an image can be written as a whole before any of it is. */
-function writable(base: i64, size: i32): bool {
+export function writable(base: i64, size: i32): bool {
   ld_slow(at(base, 0), 1 | ((dataInfo() | MEM_RMW) << 8));
   if (faulted()) return false;
   ld_slow(at(base, size - 1), 1 | ((dataInfo() | MEM_RMW) << 8));
@@ -209,12 +209,14 @@ export function fpu_rstor(base: i64, wide: i64): void {
 
 // --- FXSAVE ------------------------------------------------------------------------------------------------
 
-/** FXSAVE; wide64 = REX.W: 64-bit instruction and data pointers. */
-export function fpu_fxsave(base: i64, wide64: i64): void {
-  if ((base & 15) != 0) return raiseGp(0);
-  const long = (hflags() & HF_CS64) != 0;
-  const xmmCount = long ? 16 : 8;
-  if (!writable(base, 160 + xmmCount * 16)) return;
+/** XMM registers that exist in this mode. */
+@inline
+export function xmmCount(): i32 {
+  return (hflags() & HF_CS64) != 0 ? 16 : 8;
+}
+
+/** Bytes 0–23 and ST(0)–ST(7) of an FXSAVE image; wide64 = REX.W: 64-bit instruction and data pointers. */
+export function storeX87Image(base: i64, wide64: i64): void {
   let tags: i64 = 0;
   for (let i = 0; i < 8; i++) if (load<u8>(CPU + FPU_TAGS + i) == 0) tags |= 1 << i;
   write(base, 0, 8, i64(controlWord()) | (fpu_stsw() << 16) | (tags << 32) | (i64(get(FPU_OPCODE) & 0x7ff) << 48));
@@ -225,23 +227,28 @@ export function fpu_fxsave(base: i64, wide64: i64): void {
     write(base, 8, 8, i64((get(FPU_IP) & 0xffffffff) | ((get(FPU_CS) & 0xffff) << 32)));
     write(base, 16, 8, i64((get(FPU_DP) & 0xffffffff) | ((get(FPU_DS) & 0xffff) << 32)));
   }
-  write(base, 24, 8, i64(get(MXCSR)) | (0xffff << 32));
   for (let i = 0; i < 8; i++) {
     const p = CPU + FPR + (((top() + i) & 7) << 4);
     write(base, 32 + i * 16, 8, load<i64>(p));
     write(base, 40 + i * 16, 8, load<u16>(p, 8));
   }
-  for (let i = 0; i < xmmCount * 2; i++) write(base, 160 + i * 8, 8, load<i64>(CPU + XMM + (i << 3)));
 }
 
-export function fpu_fxrstor(base: i64, wide64: i64): void {
-  if ((base & 15) != 0) return raiseGp(0);
-  const xmmCount = (hflags() & HF_CS64) != 0 ? 16 : 8;
-  const mxcsr = u32(read(base, 24, 4));
-  if (faulted()) return;
-  read(base, 159 + xmmCount * 16, 1);
-  if (faulted()) return;
-  if ((mxcsr & MXCSR_RESERVED) != 0) return raiseGp(0);
+/** MXCSR and its mask. */
+export function storeMxcsr(base: i64): void {
+  write(base, 24, 8, i64(get(MXCSR)) | (0xffff << 32));
+}
+
+/** 16-byte halves of vector registers: those at `state` to the image's byte `offset`. */
+export function storeVectors(base: i64, offset: i32, state: i32): void {
+  for (let i = 0; i < xmmCount() * 2; i++) write(base, offset + i * 8, 8, load<i64>(CPU + state + (i << 3)));
+}
+
+export function loadVectors(base: i64, offset: i32, state: i32): void {
+  for (let i = 0; i < xmmCount() * 2; i++) store<i64>(CPU + state + (i << 3), read(base, offset + i * 8, 8));
+}
+
+export function loadX87Image(base: i64, wide64: i64): void {
   const head = read(base, 0, 8);
   set(FPU_CW, (head & 0x1f7f) | 0x40);
   setStatusAndTop(i32(head >> 16));
@@ -258,11 +265,29 @@ export function fpu_fxrstor(base: i64, wide64: i64): void {
     set(FPU_CS, (ip >> 32) & 0xffff);
     set(FPU_DS, (dp >> 32) & 0xffff);
   }
-  setMxcsr(mxcsr);
   for (let i = 0; i < 8; i++) {
     const p = CPU + FPR + (((top() + i) & 7) << 4);
     store<i64>(p, read(base, 32 + i * 16, 8));
     store<u16>(p, u16(read(base, 40 + i * 16, 2)), 8);
   }
-  for (let i = 0; i < xmmCount * 2; i++) store<i64>(CPU + XMM + (i << 3), read(base, 160 + i * 8, 8));
+}
+
+export function fpu_fxsave(base: i64, wide64: i64): void {
+  if ((base & 15) != 0) return raiseGp(0);
+  if (!writable(base, 160 + xmmCount() * 16)) return;
+  storeX87Image(base, wide64);
+  storeMxcsr(base);
+  storeVectors(base, 160, XMM);
+}
+
+export function fpu_fxrstor(base: i64, wide64: i64): void {
+  if ((base & 15) != 0) return raiseGp(0);
+  const mxcsr = u32(read(base, 24, 4));
+  if (faulted()) return;
+  read(base, 159 + xmmCount() * 16, 1);
+  if (faulted()) return;
+  if ((mxcsr & MXCSR_RESERVED) != 0) return raiseGp(0);
+  loadX87Image(base, wide64);
+  setMxcsr(mxcsr);
+  loadVectors(base, 160, XMM);
 }

@@ -5,11 +5,11 @@ import {
   CR4_OSXSAVE, CR4_PVI, CR4_SMAP, CR4_UMIP, CR4_VME, EFER_LMA, FL_AC, FL_IF, FL_IOPL, FL_RF, FL_TF, FL_VM,
 } from './bits';
 import {
-  CS, CS_BASE32, DR7, DS, ES, EXIT_REQUEST, HFLAGS, HF_CS32, HF_CS64, HF_CS_FLAT, HF_DR7, HF_EM, HF_FLAT,
+  CS, CS_BASE32, DR7, DS, ES, EXIT_REQUEST, HFLAGS, HF_AVX, HF_CS32, HF_CS64, HF_CS_FLAT, HF_DR7, HF_EM, HF_FLAT,
   HF_IOPL_SHIFT, HF_LMA, HF_MMU_SHIFT, HF_MP, HF_OSFXSR, HF_OSXSAVE, HF_PE, HF_RF, HF_SHADOW, HF_SS32, HF_TF,
   HF_TS, HF_UMIP, HF_VM, HF_VME, INTERRUPT_HARD, INTERRUPT_INIT, INTERRUPT_NMI, INTERRUPT_PENDING,
   INTERRUPT_SIPI, INTERRUPT_SMI, MMU_KERNEL, MMU_KERNEL_SMAP, MMU_USER, NMI_BLOCKED, SEG_ATTR, SEG_BASE,
-  SEG_LIMIT, SHADOW, SS,
+  SEG_LIMIT, SHADOW, SS, XCR0,
 } from './layout';
 import { CPU, cr0, cr4, efer, eflags, get, segAt, segAttr, segBase, segLimit } from './state';
 
@@ -60,7 +60,10 @@ export function updateHflags(): void {
   if (c0 & CR0_TS) h |= HF_TS;
   if (c0 & CR0_MP) h |= HF_MP;
   if (c4 & CR4_OSFXSR) h |= HF_OSFXSR;
-  if (c4 & CR4_OSXSAVE) h |= HF_OSXSAVE;
+  if (c4 & CR4_OSXSAVE) {
+    h |= HF_OSXSAVE;
+    if ((get(XCR0) & 6) == 6) h |= HF_AVX;
+  }
   if (c4 & CR4_UMIP) h |= HF_UMIP;
   if (c4 & (CR4_VME | CR4_PVI)) h |= HF_VME;
   if ((load<i32>(CPU, DR7) & 0xff) != 0) {

@@ -125,6 +125,8 @@ export const NMI_BLOCKED = 0x460;
 export const TSC_ADJUST = 0x468;
 /** Breakpoint conditions (DR6 bits 0..3) met by data accesses of the current instruction, reported at its end. */
 export const DR_PENDING = 0x470;
+/** State components XCR0 can enable (CPUID leaf 0DH), filled by the CPU model. IA32_XSS is always 0. */
+export const XCR0_MASK = 0x4f0;
 /** MTRRs and other MSRs that only keep their value: 128 slots. */
 export const MSR_STORE = 0x600;
 export const CPUID_TABLE = 0xa00;
@@ -135,6 +137,8 @@ export const CPUID_TABLE_ENTRIES = 64;
 export const XMM = 0x1400;
 /** Upper halves of YMM, same order. */
 export const YMM_HI = 0x1600;
+/** From the low half of a 256-bit operand to its upper half: registers and VECTOR_TEMP alike. */
+export const VECTOR_HI = 0x200;
 export const MXCSR = 0x1800;
 /** x87: physical registers 0..7, 16 bytes each: significand u64, sign and exponent u16. MMn is the significand of physical register n. */
 export const FPR = 0x1880;
@@ -151,6 +155,8 @@ export const FPU_DS = 0x1938;
 export const FPU_OPCODE = 0x1940;
 /** Scratch for helpers and 128-bit transfers (16-byte aligned). */
 export const SCRATCH = 0x1a00;
+/** 256-bit temporaries of the instruction under way, 32 low halves of 16 bytes; the upper halves VECTOR_HI behind. */
+export const VECTOR_TEMP = 0x1c00;
 export const STATE_SIZE = 0x2000;
 
 /** First temporary; 16 bytes each. */
@@ -195,6 +201,8 @@ export const HF_OSXSAVE = 0x1000000;
 export const HF_UMIP = 0x2000000;
 /** CR4.VME/PVI in effect. */
 export const HF_VME = 0x4000000;
+/** CR4.OSXSAVE, and XCR0 has SSE and AVX state enabled: VEX-encoded vector instructions exist. */
+export const HF_AVX = 0x8000000;
 
 // ---- MMU indexes
 export const MMU_KERNEL = 0;
@@ -228,6 +236,8 @@ export const X86_FEATURE_ARCH_CAP = 0x2000;
 export const X86_FEATURE_TSC_ADJUST = 0x4000;
 /** IA32_SPEC_CTRL and IA32_PRED_CMD exist. */
 export const X86_FEATURE_SPEC_CTRL = 0x8000;
+/** IA32_XSS exists (and takes 0 only). */
+export const X86_FEATURE_XSAVES = 0x8000000;
 
 // ---- EXC_FLAGS bits
 export const EXC_HAS_ERROR = 1;

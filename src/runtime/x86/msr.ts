@@ -6,6 +6,7 @@ import {
   EFER, FEATURES, FS, GS, KERNEL_GS_BASE, MISC_ENABLE, MSR_CSTAR, MSR_FMASK, MSR_LSTAR, MSR_PAT, MSR_STAR,
   MSR_STORE, SCRATCH, SEG_BASE, SYSENTER_CS, SYSENTER_EIP, SYSENTER_ESP, TSC_ADJUST, TSC_AUX, TSC_OFFSET,
   X86_FEATURE_ARCH_CAP, X86_FEATURE_LM, X86_FEATURE_RDTSCP, X86_FEATURE_SPEC_CTRL, X86_FEATURE_TSC_ADJUST,
+  X86_FEATURE_XSAVES,
 } from './layout';
 import { isCanonical } from './page-walk';
 import { raiseGp } from './raise';
@@ -34,6 +35,7 @@ const IA32_MISC_ENABLE: i32 = 0x1a0;
 const IA32_DEBUGCTL: i32 = 0x1d9;
 const IA32_PAT: i32 = 0x277;
 const IA32_TSC_DEADLINE: i32 = 0x6e0;
+const IA32_XSS: i32 = 0xda0;
 const IA32_EFER: i32 = <i32>0xc000_0080;
 const IA32_STAR: i32 = <i32>0xc000_0081;
 const IA32_LSTAR: i32 = <i32>0xc000_0082;
@@ -130,6 +132,7 @@ export function rdmsr(ecx: i64): i64 {
     case IA32_PAT: return get(MSR_PAT);
     case IA32_MISC_ENABLE: return get(MISC_ENABLE);
     case IA32_TSC_ADJUST: return has(X86_FEATURE_TSC_ADJUST) ? get(TSC_ADJUST) : unknown(index);
+    case IA32_XSS: return has(X86_FEATURE_XSAVES) ? 0 : unknown(index);
     case IA32_MTRRCAP: return MTRRCAP_VALUE;
     case IA32_MCG_CAP: return MCG_CAP_VALUE;
     case IA32_BIOS_SIGN_ID: return vendorIsIntel() ? 0x1_0000_0000 : 0x0100_0065;
@@ -191,6 +194,7 @@ function writeOther(index: i32, value: u64): void {
     else set(MSR_STORE + (at << 3), value);
     return;
   }
+  if (index == IA32_XSS && has(X86_FEATURE_XSAVES) && value == 0) return;
   if (index == IA32_PRED_CMD && has(X86_FEATURE_SPEC_CTRL) && value <= 1) return;
   if (index == IA32_TSC_AUX && has(X86_FEATURE_RDTSCP) && value >> 32 == 0) set(TSC_AUX, value);
   else if (index == IA32_TSC_ADJUST && has(X86_FEATURE_TSC_ADJUST)) {

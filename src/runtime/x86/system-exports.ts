@@ -17,8 +17,9 @@ export {
 } from './software-int';
 export { cli, hlt, monitor, mwait, popf, pushf_value, stac_clac, sti } from './eflags-ops';
 export {
-  clts, fsgsbase_check, invlpg, invpcid, lmsw, read_cr, wbinvd, wrbase_check, write_cr, xgetbv, xsetbv,
+  clts, fsgsbase_check, invlpg, invpcid, lmsw, read_cr, wbinvd, wrbase_check, write_cr,
 } from './control';
+export { xgetbv, xrstor, xsave, xsetbv } from './xsave';
 export { lar, lldt, lsl, ltr, verr, verw } from './tables';
 export { io_in, io_out } from './io';
 export { io_ins, io_outs, rep_cmps, rep_lods, rep_movs, rep_scas, rep_stos } from './string';

@@ -65,7 +65,20 @@ const QEMU64 = [
 ];
 const NEHALEM = [...QEMU64, 'vme', 'popcnt', 'sse4.2', 'sse4.1', 'ssse3', 'rdtscp'];
 /** Words a model does not get by itself: it would gain nothing and cost speed. */
-const NOT_IN_MAX = new Set(['pcid', 'cr8legacy', 'ss', 'ht']);
+const NOT_IN_MAX = new Set([
+  'pcid',
+  'cr8legacy',
+  'ss',
+  'ht',
+  // not complete yet
+  'avx',
+  'avx2',
+  'fma',
+  'f16c',
+  'vaes',
+  'vpclmulqdq',
+  'gfni',
+]);
 
 const MODELS: Readonly<Record<string, CpuModel>> = {
   qemu64: {
@@ -128,6 +141,18 @@ const NEEDS: Readonly<Record<string, string>> = {
   'sse4.2': 'sse4.1',
   aes: 'sse2',
   pclmulqdq: 'sse2',
+  gfni: 'sse2',
+  xsave: 'fxsr',
+  xsaveopt: 'xsave',
+  xsavec: 'xsave',
+  xgetbv1: 'xsave',
+  xsaves: 'xsavec',
+  avx: 'xsave',
+  avx2: 'avx',
+  fma: 'avx',
+  f16c: 'avx',
+  vaes: 'avx',
+  vpclmulqdq: 'avx',
   lm: 'pae',
   syscall: 'lm',
   la57: 'lm',

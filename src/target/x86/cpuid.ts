@@ -20,6 +20,9 @@ import {
   X86_FEATURE_SYSCALL,
   X86_FEATURE_TSC_ADJUST,
   X86_FEATURE_UMIP,
+  X86_FEATURE_XSAVE,
+  X86_FEATURE_XSAVES,
+  XCR0_MASK,
 } from '../../runtime/x86/layout.ts';
 import { assert } from '../../util/errors.ts';
 import { AMD_REPEATED, type CpuidRegister, FEATURE_BITS } from './cpu-features.ts';
@@ -98,11 +101,30 @@ function basicRows(model: CpuModel, topology: CpuTopology): CpuidRow[] {
     ...(vendor === 'GenuineIntel' && model.level >= 4 ? cacheRows(topology) : []),
     row(6, featureWord(model, 6, 'eax')),
     row(7, 0, featureWord(model, 7, 'ebx'), featureWord(model, 7, 'ecx'), featureWord(model, 7, 'edx'), 0),
+    ...(model.features.has('xsave') ? xsaveRows(model) : []),
     row(0xb, 0, 1, 0x100, topology.apicId, 0),
     row(0xb, bitsFor(topology.cpus), topology.cpus, 0x201, topology.apicId, 1),
     row(0x15, 1, 1, CLOCK_HZ),
     row(0x16, CLOCK_HZ / 1e6, CLOCK_HZ / 1e6, 100),
   ].filter((r) => r.leaf <= model.level);
+}
+
+/** State components of a model: x87, SSE, AVX (SDM Vol. 1 13.1). */
+function stateComponents(model: CpuModel): number {
+  if (!model.features.has('xsave')) return 0;
+  return model.features.has('avx') ? 7 : 3;
+}
+
+/** Leaf 0DH. The runtime replaces EBX of subleafs 0 and 1 by the size for the components enabled at the time. */
+function xsaveRows(model: CpuModel): CpuidRow[] {
+  const components = stateComponents(model);
+  const size = components & 4 ? 576 + 256 : 576;
+  const sub1 = featureWord(model, 0xd, 'eax');
+  return [
+    row(0xd, components, 576, size, 0, 0),
+    row(0xd, sub1, sub1 & 0xa ? 576 : 0, 0, 0, 1),
+    ...(components & 4 ? [row(0xd, 256, 576, 0, 0, 2)] : []),
+  ];
 }
 
 /** Leaf 4: 32 KiB L1 data, 32 KiB L1 code, 4 MiB L2, 16 MiB L3 shared by all. */
@@ -190,6 +212,8 @@ const RUNTIME_FEATURES: readonly (readonly [string, number])[] = [
   ['arch-capabilities', X86_FEATURE_ARCH_CAP],
   ['spec-ctrl', X86_FEATURE_SPEC_CTRL],
   ['tsc-adjust', X86_FEATURE_TSC_ADJUST],
+  ['xsave', X86_FEATURE_XSAVE],
+  ['xsaves', X86_FEATURE_XSAVES],
 ];
 
 /** Writes CPUID_TABLE, FEATURES and PHYS_ADDR_BITS of the register file at `cpuBase`; a reset keeps them. */
@@ -206,5 +230,6 @@ export function installCpu(view: DataView, cpuBase: number, model: CpuModel, top
   for (const [name, bit] of RUNTIME_FEATURES) if (model.features.has(name)) features |= bit;
   view.setUint32(cpuBase + CPUID_COUNT, rows.length, true);
   view.setUint32(cpuBase + FEATURES, features, true);
+  view.setUint32(cpuBase + XCR0_MASK, stateComponents(model), true);
   view.setUint32(cpuBase + PHYS_ADDR_BITS, model.physicalBits, true);
 }

@@ -1,6 +1,21 @@
 import type { FeatureSet } from './features.ts';
 import type { InsnRow, InsnTable, OpcodeMap } from './insn-row.ts';
-import { K_A, K_C, K_D, K_I, K_I2, K_J, K_M, K_O, OPERANDS, usesModrm } from './operand-codes.ts';
+import {
+  K_A,
+  K_B,
+  K_C,
+  K_D,
+  K_H,
+  K_I,
+  K_I2,
+  K_J,
+  K_L,
+  K_M,
+  K_O,
+  K_VM,
+  OPERANDS,
+  usesModrm,
+} from './operand-codes.ts';
 
 // ---- opcode flags
 export const OF_MODRM = 1;
@@ -13,6 +28,10 @@ export const OF_MOD3 = 4;
 export const RF_LOCK = 1;
 export const RF_D64 = 2;
 export const RF_F64 = 4;
+/** VEX.vvvv names a register; without it vvvv must be 1111b. */
+export const RF_VVVV = 8;
+/** The index register of the memory operand is a vector register: a SIB byte is required. */
+export const RF_VSIB = 16;
 
 // ---- immediates that follow
 export const IMM_NONE = 0;
@@ -27,6 +46,19 @@ export const IMM_OFFSET = 7;
 /** Row number of the undefined instruction. */
 export const ROW_INVALID = 0;
 const SUBTABLE = 0x8000;
+/**
+ * Opcode indexes: map << 8 | opcode. Under VEX each map stands four times, so that rows select on W and L:
+ * map = 4 + (0F 1, 0F 38 2, 0F 3A 3) + W << 2 + L << 3.
+ */
+const VEX_MAPS = 4;
+const VEX_W = 4;
+const VEX_L = 8;
+export const OPCODE_INDEXES = (VEX_MAPS + VEX_W + VEX_L + 4) << 8;
+
+/** The map part of the opcode index under VEX. */
+export function vexMap(map: number, w: number, l: number): number {
+  return VEX_MAPS + map + (w ? VEX_W : 0) + (l ? VEX_L : 0);
+}
 
 /**
  * Opcode tables compiled to typed arrays. `rows` are numbered from 1. Two dispatches exist, for 64-bit code and for the rest,
@@ -34,6 +66,7 @@ const SUBTABLE = 0x8000;
  */
 export interface DecodeTable {
   readonly rows: readonly InsnRow[];
+  readonly features: FeatureSet;
   /** Opcode map of each row. */
   readonly rowMap: Uint8Array;
   readonly rowFlags: Uint8Array;
@@ -73,6 +106,7 @@ function immediateOf(row: InsnRow): number {
     if (kind === K_A) imm = IMM_FAR;
     else if (kind === K_O) imm = IMM_OFFSET;
     else if (kind === K_I2) imm = IMM_WB;
+    else if (kind === K_L) imm = IMM_B;
     else if (kind === K_I || kind === K_J) {
       if (code === 'Ib' || code === 'sIb' || code === 'Jb') imm = IMM_B;
       else if (code === 'Iw') imm = IMM_W;
@@ -84,7 +118,21 @@ function immediateOf(row: InsnRow): number {
 
 function formOf(row: InsnRow): 'mem' | 'reg' | undefined {
   if (row.form) return row.form;
-  return (row.operands ?? []).some((c) => (OPERANDS[c][0] as number) === K_M) ? 'mem' : undefined;
+  return hasOperand(row, (kind) => kind === K_M || kind === K_VM) ? 'mem' : undefined;
+}
+
+function hasOperand(row: InsnRow, is: (kind: number) => boolean): boolean {
+  return (row.operands ?? []).some((c) => is(OPERANDS[c][0]));
+}
+
+/** The maps of the opcode index a row stands in. */
+function* indexMaps(map: OpcodeMap, row: InsnRow): Generator<number> {
+  if (map < VEX_MAPS) {
+    yield map;
+    return;
+  }
+  for (const w of [0, 1])
+    for (const l of [0, 1]) if ((row.w ?? w) === w && (row.l ?? l) === l) yield vexMap(map - VEX_MAPS, w, l);
 }
 
 /** Cells of the variant table a row covers. */
@@ -136,23 +184,25 @@ function compileDispatch(entries: readonly Entry[], rows: readonly InsnRow[], is
   const slots = new Map<number, OpcodeSlot>();
   for (const { map, row, number } of entries) {
     if (row.mode === (is64 ? 'i64' : 'o64')) continue;
-    for (let i = 0; i < (row.count ?? 1); i++) {
-      const index = (map << 8) | (row.op + i);
-      let slot = slots.get(index);
-      if (!slot)
-        slots.set(
-          index,
-          (slot = { cells: new Int32Array(64), rm: new Map(), specific: new Set(), rows: [] }),
-        );
-      fill(slot, map, row, number, rows);
+    for (const indexMap of indexMaps(map, row)) {
+      for (let i = 0; i < (row.count ?? 1); i++) {
+        const index = (indexMap << 8) | (row.op + i);
+        let slot = slots.get(index);
+        if (!slot)
+          slots.set(
+            index,
+            (slot = { cells: new Int32Array(64), rm: new Map(), specific: new Set(), rows: [] }),
+          );
+        fill(slot, map, row, number, rows);
+      }
     }
   }
   return pack(slots, rows);
 }
 
 function pack(slots: Map<number, OpcodeSlot>, rows: readonly InsnRow[]): Dispatch {
-  const opcodeFlags = new Uint8Array(1024);
-  const opcodeEntry = new Uint16Array(1024);
+  const opcodeFlags = new Uint8Array(OPCODE_INDEXES);
+  const opcodeEntry = new Uint16Array(OPCODE_INDEXES);
   const variants: number[] = [];
   const byRm: number[] = [];
   for (const [index, slot] of slots) {
@@ -211,7 +261,24 @@ interface Entry {
   readonly number: number;
 }
 
-/** Compiles the tables of the four opcode maps for a CPU with the given features. */
+function rowFlags(row: InsnRow): number {
+  return (
+    (row.lock ? RF_LOCK : 0) |
+    (row.size === 'd64' ? RF_D64 : 0) |
+    (row.size === 'f64' ? RF_F64 : 0) |
+    (hasOperand(row, (kind) => kind === K_H || kind === K_B) ? RF_VVVV : 0) |
+    (hasOperand(row, (kind) => kind === K_VM) ? RF_VSIB : 0)
+  );
+}
+
+function exists(row: InsnRow, features: FeatureSet): boolean {
+  if (row.feature === undefined) return true;
+  return typeof row.feature === 'string'
+    ? features.has(row.feature)
+    : row.feature.every((f) => features.has(f));
+}
+
+/** Compiles the opcode tables for a CPU with the given features. */
 export function compileTables(
   tables: readonly (readonly [OpcodeMap, InsnTable])[],
   features: FeatureSet,
@@ -220,7 +287,7 @@ export function compileTables(
   const entries: Entry[] = [];
   for (const [map, table] of tables) {
     for (const row of table) {
-      if (row.feature && !features.has(row.feature)) continue;
+      if (!exists(row, features)) continue;
       entries.push({ map, row, number: rows.length });
       rows.push(row);
     }
@@ -237,13 +304,11 @@ export function compileTables(
   );
   return {
     rows,
+    features,
     rowMap,
     operandKind,
     operandWidth,
-    rowFlags: Uint8Array.from(
-      rows,
-      (r) => (r.lock ? RF_LOCK : 0) | (r.size === 'd64' ? RF_D64 : 0) | (r.size === 'f64' ? RF_F64 : 0),
-    ),
+    rowFlags: Uint8Array.from(rows, rowFlags),
     rowImm: Uint8Array.from(rows, immediateOf),
     dispatch: [compileDispatch(entries, rows, false), compileDispatch(entries, rows, true)],
   };

@@ -1,4 +1,4 @@
-import { HF_CS32, HF_CS64 } from '../../runtime/x86/layout.ts';
+import { HF_CS32, HF_CS64, HF_PE, HF_VM } from '../../runtime/x86/layout.ts';
 import type { DecodeTable, Dispatch } from './decode-table.ts';
 import {
   findRow,
@@ -14,7 +14,10 @@ import {
   RF_D64,
   RF_F64,
   RF_LOCK,
+  RF_VSIB,
+  RF_VVVV,
   ROW_INVALID,
+  vexMap,
 } from './decode-table.ts';
 import { K_E, K_M } from './operand-codes.ts';
 
@@ -69,6 +72,8 @@ export class Decoder {
   // ---- mode
   code64 = false;
   code32 = false;
+  /** VEX prefixes exist: protected mode outside virtual-8086 mode. */
+  private vexMode = false;
 
   // ---- the instruction
   /** Row number in the decode table. */
@@ -86,6 +91,10 @@ export class Decoder {
   segOverride = -1;
   /** REX byte or 0. */
   rex = 0;
+  /** VEX-encoded; vector length 0 = 128, 1 = 256 bits; register of VEX.vvvv. */
+  vex = false;
+  vexL = 0;
+  vvvv = 0;
   /** ModRM fields with REX applied to reg and rm; `isMem` = memory form. */
   mod = 0;
   reg = 0;
@@ -96,6 +105,10 @@ export class Decoder {
   index = -1;
   scale = 0;
   disp = 0;
+  /** A SIB byte was there: its index as it stands (VSIB: a vector register), and its shift. */
+  private hasSib = false;
+  sibIndex = 0;
+  sibScale = 0;
   /** Immediate (sign-extended from its size) in two halves; second immediate: ENTER's level, a far pointer's selector. */
   immLo = 0;
   immHi = 0;
@@ -111,6 +124,7 @@ export class Decoder {
   setMode(flags: number): void {
     this.code64 = (flags & HF_CS64) !== 0;
     this.code32 = (flags & HF_CS32) !== 0;
+    this.vexMode = (flags & (HF_PE | HF_VM)) === HF_PE;
     this.dispatch = this.table.dispatch[this.code64 ? 1 : 0];
   }
 
@@ -210,6 +224,9 @@ export class Decoder {
   private opcodeMap(first: number): void {
     let opcode = first;
     let map = 0;
+    this.vex = false;
+    this.vexL = 0;
+    if ((opcode === 0xc4 || opcode === 0xc5) && this.isVex()) return this.vexOpcode(opcode);
     if (opcode === 0x0f) {
       opcode = this.u8();
       map = 1;
@@ -220,7 +237,55 @@ export class Decoder {
     }
     this.opcode = opcode;
     this.map = map;
-    const index = (map << 8) | opcode;
+    const column = this.repPrefix ? (this.repPrefix === 0xf3 ? 2 : 3) : this.opPrefix ? 1 : 0;
+    this.lookUp((map << 8) | opcode, column);
+    if (this.lockPrefix) this.checkLock();
+  }
+
+  /** C4 and C5 are VEX in 64-bit code; elsewhere when LES or LDS would have a register operand (SDM Vol. 2A 2.3.5). */
+  private isVex(): boolean {
+    if (this.code64) return true;
+    if (!this.vexMode || (this.pos >= this.limit && !this.refill())) return false;
+    return this.bytes[this.pos]! >= 0xc0;
+  }
+
+  /** SDM Vol. 2A 2.3.5: two- and three-byte VEX prefix, opcode. LOCK, 66, F2, F3 and REX may not stand before it. */
+  private vexOpcode(first: number): void {
+    const illegal = this.lockPrefix || this.opPrefix || this.repPrefix !== 0 || this.rex !== 0;
+    let map = 1;
+    let p = this.u8();
+    let rex = ((p ^ 0x80) >> 5) & 4;
+    let w = 0;
+    if (first === 0xc4) {
+      rex = (~p >> 5) & 7;
+      map = p & 31;
+      p = this.u8();
+      w = p >> 7;
+    }
+    this.rex = this.code64 ? 0x40 | rex | (w << 3) : 0;
+    this.vex = true;
+    this.vexL = (p >> 2) & 1;
+    this.vvvv = (~p >> 3) & (this.code64 ? 15 : 7);
+    this.opPrefix = (p & 3) === 1;
+    this.repPrefix = (p & 3) === 2 ? 0xf3 : (p & 3) === 3 ? 0xf2 : 0;
+    const opcode = this.u8();
+    this.opcode = opcode;
+    this.map = map;
+    if (illegal || map === 0 || map > 3) {
+      this.row = ROW_INVALID;
+      return;
+    }
+    this.lookUp((vexMap(map, w, this.vexL) << 8) | opcode, p & 3);
+    const rowFlags = this.table.rowFlags[this.row]!;
+    if ((rowFlags & RF_VVVV) === 0 && (p & 0x78) !== 0x78) this.row = ROW_INVALID;
+    // VSIB takes a SIB byte and no 16-bit addressing (SDM Vol. 2A 2.3.12)
+    if ((rowFlags & RF_VSIB) === 0) return;
+    if (!this.hasSib) this.row = ROW_INVALID;
+    this.index = -1;
+  }
+
+  /** Finds the row of an opcode by its index and mandatory-prefix column and reads the rest of the instruction. */
+  private lookUp(index: number, column: number): void {
     const flags = this.dispatch.opcodeFlags[index]!;
     let modrm = 0;
     if (flags & OF_MODRM) {
@@ -232,22 +297,21 @@ export class Decoder {
     } else {
       this.isMem = false;
     }
-    const column = this.repPrefix ? (this.repPrefix === 0xf3 ? 2 : 3) : this.opPrefix ? 1 : 0;
     const row = findRow(this.dispatch, index, column, this.isMem ? 0 : 1, this.reg, modrm);
     this.row = row;
     this.operandSize(this.table.rowFlags[row]!);
     if (this.isMem) this.memory(modrm);
     this.immediate(this.table.rowImm[row]!);
-    if (this.lockPrefix) this.checkLock();
   }
 
   private operandSize(rowFlags: number): void {
     if (this.code64) {
       if (rowFlags & RF_F64 || this.rex & 8) this.opSize = 8;
+      else if (this.vex) this.opSize = 4;
       else if (this.opPrefix) this.opSize = 2;
       else this.opSize = rowFlags & RF_D64 ? 8 : 4;
     } else {
-      this.opSize = this.code32 !== this.opPrefix ? 4 : 2;
+      this.opSize = this.vex || this.code32 !== this.opPrefix ? 4 : 2;
     }
   }
 
@@ -261,6 +325,7 @@ export class Decoder {
   private memory(modrm: number): void {
     this.index = -1;
     this.scale = 0;
+    this.hasSib = false;
     if (this.addrSize === 2) return this.memory16(modrm);
     const mod = modrm >> 6;
     let base = modrm & 7;
@@ -268,6 +333,9 @@ export class Decoder {
       const sib = this.u8();
       base = sib & 7;
       const index = ((sib >> 3) & 7) | ((this.rex & 2) << 2);
+      this.hasSib = true;
+      this.sibIndex = index;
+      this.sibScale = sib >> 6;
       if (index !== 4) {
         this.index = index;
         this.scale = sib >> 6;

@@ -4,15 +4,18 @@ import type { InsnRow } from './insn-row.ts';
 import {
   K_A,
   K_AX,
+  K_B,
   K_C,
   K_CX,
   K_D,
   K_DX,
   K_E,
   K_G,
+  K_H,
   K_I,
   K_I2,
   K_J,
+  K_L,
   K_M,
   K_N,
   K_NONE,
@@ -27,6 +30,7 @@ import {
   K_STI,
   K_U,
   K_V,
+  K_VM,
   K_W,
   K_X,
   K_XMM0,
@@ -34,8 +38,13 @@ import {
   K_Z,
   W_NATIVE,
   W_NONE,
+  W_QQ,
   W_V,
   W_V_MEM16,
+  W_X,
+  W_X2,
+  W_X4,
+  W_X8,
   W_Y,
   W_Y_MEM8,
   W_Y_MEM16,
@@ -85,6 +94,7 @@ const POINTER: Readonly<Record<number, string>> = {
   8: 'qword',
   10: 'tbyte',
   16: 'xmmword',
+  32: 'ymmword',
 };
 
 /** Longest instruction, padded: bytes beyond the window read as zero. */
@@ -180,9 +190,22 @@ export class Disassembler extends Decoder {
         return this.isMem ? 1 : this.opSize === 8 ? 8 : 4;
       case W_Y_MEM16:
         return this.isMem ? 2 : this.opSize === 8 ? 8 : 4;
+      case W_X:
+      case W_X2:
+      case W_X4:
+      case W_X8:
+        return (16 << this.vexL) >> (w - W_X);
+      case W_QQ:
+        return 32;
       default:
         return w;
     }
+  }
+
+  /** 32 for an operand that is a YMM register: all vector operands are as long as VEX.L says, but for fixed widths. */
+  private vectorSize(n: number): number {
+    const w = this.table.operandWidth[this.row * 4 + n]!;
+    return w === W_QQ || (w === W_X && this.vexL === 1) ? 32 : 16;
   }
 
   private register(n: number, size: number): string {
@@ -203,7 +226,7 @@ export class Disassembler extends Decoder {
       case K_M:
         return this.memoryText(size);
       case K_W:
-        return this.isMem ? this.memoryText(size) : `xmm${this.rm}`;
+        return this.isMem ? this.memoryText(size) : vector(this.rm, this.vectorSize(n));
       case K_Q:
         return this.isMem ? this.memoryText(size) : `mm${this.rm & 7}`;
       case K_G:
@@ -219,15 +242,23 @@ export class Disassembler extends Decoder {
       case K_DX:
         return this.register(2, size);
       case K_V:
-        return `xmm${this.reg}`;
+        return vector(this.reg, this.vectorSize(n));
       case K_U:
-        return `xmm${this.rm}`;
+        return vector(this.rm, this.vectorSize(n));
       case K_P:
         return `mm${this.reg & 7}`;
       case K_N:
         return `mm${this.rm & 7}`;
       case K_XMM0:
         return 'xmm0';
+      case K_H:
+        return vector(this.vvvv, this.vectorSize(n));
+      case K_L:
+        return vector((this.immLo >> 4) & (this.code64 ? 15 : 7), this.vectorSize(n));
+      case K_B:
+        return this.register(this.vvvv, size);
+      case K_VM:
+        return this.vsibText(size);
       case K_ST0:
         return 'st(0)';
       case K_STI:
@@ -283,13 +314,19 @@ export class Disassembler extends Decoder {
     return this.segOverride >= 0 ? `${SEGMENT_NAMES[this.segOverride]!}:` : '';
   }
 
-  private memoryText(size: number): string {
+  /** The index of VSIB is as long as VEX.L says, but for four or two qword data by four dword indexes: half of it. */
+  private vsibText(size: number): string {
+    const half = this.kind(0) === K_V && this.opcode % 2 === 0 && this.rex & 8;
+    return this.memoryText(size, vector(this.sibIndex, this.vexL === 1 && !half ? 32 : 16));
+  }
+
+  private memoryText(size: number, vectorIndex = ''): string {
     const parts: string[] = [];
     const names = this.addrSize === 8 ? REG64 : this.addrSize === 4 ? REG32 : REG16;
     if (this.base === BASE_RIP) parts.push(this.addrSize === 8 ? 'rip' : 'eip');
     else if (this.base !== BASE_NONE) parts.push(names[this.base]!);
-    if (this.index >= 0)
-      parts.push(this.scale ? `${names[this.index]!}*${1 << this.scale}` : names[this.index]!);
+    if (this.index >= 0) parts.push(scaled(names[this.index]!, this.scale));
+    if (vectorIndex) parts.push(scaled(vectorIndex, this.sibScale));
     let text = parts.join('+');
     if (parts.length === 0) text = hex(BigInt.asUintN(this.addrSize * 8, BigInt(this.disp)));
     else if (this.disp !== 0)
@@ -297,6 +334,14 @@ export class Disassembler extends Decoder {
     const pointer = size === W_NONE ? '' : POINTER[size];
     return `${pointer ? `${pointer} ptr ` : ''}${this.segmentPrefix()}[${text}]`;
   }
+}
+
+function vector(n: number, size: number): string {
+  return `${size === 32 ? 'ymm' : 'xmm'}${n}`;
+}
+
+function scaled(name: string, scale: number): string {
+  return scale ? `${name}*${1 << scale}` : name;
 }
 
 function hex(value: bigint): string {

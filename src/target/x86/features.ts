@@ -39,6 +39,17 @@ export const X86_FEATURES = [
   'sep',
   'clflush',
   'x87',
+  'avx',
+  'avx2',
+  'fma',
+  'f16c',
+  'vaes',
+  'vpclmulqdq',
+  'gfni',
+  'xsaveopt',
+  'xsavec',
+  'xgetbv1',
+  'xsaves',
 ] as const;
 export type X86Feature = (typeof X86_FEATURES)[number];
 export type FeatureSet = ReadonlySet<X86Feature>;

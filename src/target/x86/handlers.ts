@@ -3,10 +3,12 @@ import { compileTables } from './decode-table.ts';
 import type { FeatureSet } from './features.ts';
 import type { HandlerNames, InsnTable, OpcodeMap } from './insn-row.ts';
 import { threeByte38, twoByte } from './table-0f.ts';
+import { vex0f } from './table-avx.ts';
 import { oneByte } from './table-onebyte.ts';
 import { simd0f, simd0f3a, simd0f38 } from './table-sse.ts';
 import { x87Table } from './table-x87.ts';
 import { aluHandlers } from './translate-alu.ts';
+import { avxHandlers } from './translate-avx.ts';
 import { bitHandlers } from './translate-bits.ts';
 import { controlHandlers } from './translate-control.ts';
 import { moveHandlers } from './translate-move.ts';
@@ -17,6 +19,7 @@ import { stackHandlers } from './translate-stack.ts';
 import { stringHandlers } from './translate-string.ts';
 import { systemHandlers } from './translate-system.ts';
 import { x87Handlers } from './translate-x87.ts';
+import { xsaveHandlers } from './translate-xsave.ts';
 import type { Handler } from './translator.ts';
 
 /** All opcode tables by map; the order of tables of one map does not matter. */
@@ -28,6 +31,7 @@ export const X86_TABLES: readonly (readonly [OpcodeMap, InsnTable])[] = [
   [2, threeByte38],
   [2, simd0f38],
   [3, simd0f3a],
+  [5, vex0f],
 ];
 
 type IntegerHandler =
@@ -46,6 +50,7 @@ const integerHandlers = {
   ...controlHandlers,
   ...stringHandlers,
   ...systemHandlers,
+  ...xsaveHandlers,
 } satisfies Record<IntegerHandler, Handler>;
 
 /** Handler of every name used in the tables. */
@@ -53,6 +58,7 @@ export const X86_HANDLERS: Readonly<Record<string, Handler>> = {
   ...integerHandlers,
   ...x87Handlers,
   ...simdHandlers,
+  ...avxHandlers,
 };
 
 export interface X86Tables {

@@ -207,17 +207,23 @@ export const systemHelpers = {
     doc: '(ECX, value 64 bits): CPL 0 already checked; #GP(0). The block ends',
   },
   xgetbv: {
-    args: 1,
+    args: 2,
     result: true,
     faults: true,
-    doc: '(ECX): XCR0 for 0; #UD if CR4.OSXSAVE is clear, #GP(0) for another register',
+    doc: '(ECX, index 1 is offered): XCR0 or the components in use; #GP(0) for another register',
   },
   xsetbv: {
     args: 2,
     reads: true,
     faults: true,
-    doc: '(ECX, value): #UD if CR4.OSXSAVE is clear; CPL 0 checked; #GP(0). The block ends',
+    doc: '(ECX, value): CPL 0 already checked; #GP(0). The block ends',
   },
+  xsave: {
+    args: 3,
+    faults: true,
+    doc: '(address, EDX:EAX, 0 XSAVE, 1 XSAVEOPT, 2 XSAVEC, 6 XSAVES | REX.W << 8): #GP(0)',
+  },
+  xrstor: { args: 3, faults: true, doc: '(address, EDX:EAX, 0 XRSTOR, 4 XRSTORS | REX.W << 8): #GP(0)' },
 
   // ---- control and debug registers; CPL 0 already checked
   read_cr: { args: 1, result: true, faults: true, doc: '(n = 0, 2, 3, 4, 8)' },

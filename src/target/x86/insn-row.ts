@@ -34,12 +34,15 @@ export interface InsnRow {
   readonly lock?: true;
   /** Has a ModRM byte although no operand says so. */
   readonly modrm?: true;
-  /** CPUID feature without which the row does not exist (#UD, or the row without the prefix). */
-  readonly feature?: X86Feature;
+  /** VEX.L and VEX.W where the encoding demands a value; absent: ignored, or chooses the operand size. VEX maps only. */
+  readonly l?: 0 | 1;
+  readonly w?: 0 | 1;
+  /** CPUID features without which the row does not exist (#UD, or the row without the prefix). */
+  readonly feature?: X86Feature | readonly X86Feature[];
 }
 
-/** Opcode maps: one-byte, 0F, 0F 38, 0F 3A. */
-export type OpcodeMap = 0 | 1 | 2 | 3;
+/** Opcode maps: one-byte, 0F, 0F 38, 0F 3A; 4 + 1…4 + 3: the last three under a VEX prefix. */
+export type OpcodeMap = 0 | 1 | 2 | 3 | 5 | 6 | 7;
 
 export type InsnTable = readonly InsnRow[];
 

@@ -53,6 +53,12 @@ export const K_ST0 = 39;
 export const K_STI = 40;
 /** Second immediate byte (ENTER). */
 export const K_I2 = 41;
+/** XMM or YMM by VEX.vvvv; by bits 7..4 of an immediate byte; general register by VEX.vvvv. */
+export const K_H = 42;
+export const K_L = 43;
+export const K_B = 44;
+/** Memory whose index register is an XMM or YMM (VSIB). */
+export const K_VM = 45;
 
 // ---- width: 1..8 fixed bytes, others by operand size
 export const W_NONE = 0;
@@ -69,6 +75,13 @@ export const W_V_MEM16 = 24;
 /** Register form 32 (64 with REX.W), memory form 8, 16 bits (PINSR, PEXTR). */
 export const W_Y_MEM8 = 25;
 export const W_Y_MEM16 = 26;
+/** By VEX.L: 16 or 32 bytes, or a half, a quarter, an eighth of it. */
+export const W_X = 30;
+export const W_X2 = 31;
+export const W_X4 = 32;
+export const W_X8 = 33;
+/** 32 bytes. */
+export const W_QQ = 34;
 
 export const OPERANDS = {
   Eb: [K_E, 1],
@@ -168,6 +181,26 @@ export const OPERANDS = {
   Qd: [K_Q, 4],
   Nq: [K_N, 8],
   XMM0: [K_XMM0, 16],
+  /** VEX: x = 16 or 32 bytes by VEX.L; the digit behind it divides that. */
+  Vx: [K_V, W_X],
+  Hx: [K_H, W_X],
+  Wx: [K_W, W_X],
+  Ux: [K_U, W_X],
+  Mx: [K_M, W_X],
+  Lx: [K_L, W_X],
+  Wx2: [K_W, W_X2],
+  Wx4: [K_W, W_X4],
+  Wx8: [K_W, W_X8],
+  Vqq: [K_V, W_QQ],
+  Hqq: [K_H, W_QQ],
+  Wqq: [K_W, W_QQ],
+  Mqq: [K_M, W_QQ],
+  Hdq: [K_H, 16],
+  Hss: [K_H, 4],
+  Hsd: [K_H, 8],
+  By: [K_B, W_Y],
+  VMd: [K_VM, 4],
+  VMq: [K_VM, 8],
   ST0: [K_ST0, 10],
   STi: [K_STI, 10],
 } as const satisfies Record<string, readonly [number, number]>;
@@ -177,5 +210,7 @@ export type OperandCode = keyof typeof OPERANDS;
 /** True if the code needs a ModRM byte. */
 export function usesModrm(code: OperandCode): boolean {
   const k = OPERANDS[code][0] as number;
-  return (k >= K_E && k <= K_M) || (k >= K_S && k <= K_D) || (k >= K_V && k <= K_N) || k === K_STI;
+  return (
+    (k >= K_E && k <= K_M) || (k >= K_S && k <= K_D) || (k >= K_V && k <= K_N) || k === K_STI || k === K_VM
+  );
 }

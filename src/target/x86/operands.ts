@@ -34,8 +34,13 @@ import {
   K_XMM0,
   K_Z,
   W_NATIVE,
+  W_QQ,
   W_V,
   W_V_MEM16,
+  W_X,
+  W_X2,
+  W_X4,
+  W_X8,
   W_Y,
   W_Y_MEM8,
   W_Y_MEM16,
@@ -220,6 +225,13 @@ export class Operands extends LazyFlags {
         return this.isMem ? 1 : this.opSize === 8 ? 8 : 4;
       case W_Y_MEM16:
         return this.isMem ? 2 : this.opSize === 8 ? 8 : 4;
+      case W_X:
+      case W_X2:
+      case W_X4:
+      case W_X8:
+        return (16 << this.vexL) >> (w - W_X);
+      case W_QQ:
+        return 32;
       default:
         return this.opSize;
     }

@@ -268,7 +268,8 @@ function clts(t: Translator): void {
 // ---- MSRs, counters, identification
 
 /** EDX:EAX = value, both zero-extended. */
-function splitToDxAx(t: Translator, value: number): void {
+/** 64 bits to EDX:EAX. */
+export function splitToDxAx(t: Translator, value: number): void {
   t.ir.op(OP.ext32u, t.gprDst(0), value);
   t.ir.imm(OP.shr_i64_imm, t.gprDst(2), value, 32);
 }
@@ -299,15 +300,6 @@ function wrmsr(t: Translator): void {
 
 function cpuid(t: Translator): void {
   t.call(HELPER.cpuid);
-}
-
-function xgetbv(t: Translator): void {
-  splitToDxAx(t, t.callValue(HELPER.xgetbv, t.zext(RCX, 4)));
-}
-
-function xsetbv(t: Translator): void {
-  t.call(HELPER.xsetbv, undefined, t.zext(RCX, 4), pair(t, RDX, RAX));
-  t.endState();
 }
 
 function random(t: Translator, helper: number): void {
@@ -453,8 +445,6 @@ export const systemHandlers = {
   rdpmc,
   rdmsr,
   wrmsr,
-  xgetbv,
-  xsetbv,
   rdpid,
   sysret,
   sysexit,

@@ -1,6 +1,7 @@
 import type { IrBuilder } from '../../ir/builder.ts';
 import { OP } from '../../ir/ops.ts';
 import {
+  HF_AVX,
   HF_CPL_MASK,
   HF_CS_FLAT,
   HF_DR7,
@@ -21,6 +22,7 @@ import {
 import type { CodeWindow, TranslatedBlock, TranslationRequest } from '../target.ts';
 import type { DecodeTable } from './decode-table.ts';
 import { DECODE_FETCH, DECODE_OK } from './decoder.ts';
+import type { FeatureSet } from './features.ts';
 import { HELPER } from './helpers.ts';
 import { loadOp, Operands, READ, storeOp, WRITE } from './operands.ts';
 
@@ -163,6 +165,21 @@ export class Translator extends Operands {
     if (this.protectedMode) return false;
     this.raiseUd();
     return true;
+  }
+
+  get features(): FeatureSet {
+    return this.table.features;
+  }
+
+  raiseNm(): void {
+    this.raise(HELPER.raise_nm);
+  }
+
+  /** VEX-encoded vectors: #UD without CR4.OSXSAVE and XCR0's SSE and AVX bits, #NM if CR0.TS. Returns true if the instruction ended. */
+  avxUnavailable(): boolean {
+    if ((this.flags & HF_AVX) === 0) this.raiseUd();
+    else if (this.flags & HF_TS) this.raiseNm();
+    return this.ended;
   }
 
   /** x87: #NM if CR0.EM or CR0.TS is set. Returns true if the instruction ended. */
