@@ -9,9 +9,9 @@
  */
 import type { ReadableStream, WritableStream } from 'node:stream/web';
 import { NullStream } from './chardev/char-stream.ts';
-import { parseCommandLine } from './cli/command-line.ts';
+import { parseCommandLine, type RunPlan } from './cli/command-line.ts';
 import { version } from './cli/help.ts';
-import { readBootFiles } from './host/node/boot-files.ts';
+import { type BootImages, readBootFiles } from './host/node/boot-files.ts';
 import { NodeMachineThreads } from './host/node/machine-threads.ts';
 import { WebStreamChar } from './host/node/web-stream-char.ts';
 import { kernelFormat } from './machine/boot/load-kernel.ts';
@@ -19,7 +19,7 @@ import { runCommand } from './monitor/commands.ts';
 import type { TcgTier } from './system/config.ts';
 import type { LifecycleEvent, MachineEnd, RunState } from './system/lifecycle.ts';
 import { MachineClient } from './system/machine-client.ts';
-import type { FileImage, ModuleImage } from './system/protocol.ts';
+import type { FileImage } from './system/protocol.ts';
 import { UserError } from './util/errors.ts';
 
 export type { LifecycleEvent, MachineEnd, RunState };
@@ -35,8 +35,10 @@ export interface MachineOptions {
   readonly memory?: number | string;
   /** As `-cpu`. */
   readonly cpu?: string;
-  /** Linux bzImage, ELF kernel with PVH entry, or multiboot kernel. */
-  readonly kernel: FileSource;
+  /** Linux bzImage, ELF kernel with PVH entry, or multiboot kernel; without one, firmware starts. */
+  readonly kernel?: FileSource;
+  /** Firmware; default: SeaBIOS of the host's packages if there is no kernel, else none. */
+  readonly bios?: FileSource;
   readonly initrd?: FileSource;
   /** The kernel's command line. */
   readonly append?: string;
@@ -101,7 +103,7 @@ const MAX_SERIAL = 4;
  */
 export async function createMachine(options: MachineOptions): Promise<Machine> {
   const plan = planOf(options);
-  const images = loadImages(options);
+  const images = loadImages(options, plan);
   const threads = new NodeMachineThreads(2);
   const serial = Array.from({ length: options.serialPorts ?? 1 }, () => new WebStreamChar());
   const client = new MachineClient(threads, {
@@ -124,7 +126,8 @@ function planOf(options: MachineOptions) {
   if (!Number.isInteger(serialPorts) || serialPorts < 0 || serialPorts > MAX_SERIAL) {
     throw new UserError('BadOption', `serialPorts: ${serialPorts} is not a number from 0 to ${MAX_SERIAL}`);
   }
-  const args = ['-display', 'none', '-nodefaults', '-kernel', 'kernel', ...(options.extraArgs ?? [])];
+  const args = ['-display', 'none', '-nodefaults', ...(options.extraArgs ?? [])];
+  if (options.kernel !== undefined) args.push('-kernel', 'kernel');
   if (memory !== undefined) args.push('-m', typeof memory === 'number' ? `${memory}b` : memory);
   if (options.cpu !== undefined) args.push('-cpu', options.cpu);
   if (options.append !== undefined) args.push('-append', options.append);
@@ -140,30 +143,25 @@ function planOf(options: MachineOptions) {
   return commandLine.plan;
 }
 
-function loadImages(options: MachineOptions): {
-  kernel: FileImage;
-  modules: readonly ModuleImage[];
-  firmware: undefined;
-} {
+function loadImages(options: MachineOptions, plan: RunPlan): BootImages {
   const path = (source: FileSource | undefined): string | undefined =>
     typeof source === 'string' ? source : undefined;
-  const files = readBootFiles({
-    kernel: path(options.kernel),
-    initrd: path(options.initrd),
-    firmware: undefined,
-  });
-  const inMemory = (source: Uint8Array, name: string): FileImage => {
+  const inMemory = (source: Uint8Array, name = '(bytes)'): FileImage => {
     const bytes = new Uint8Array(new SharedArrayBuffer(source.length));
     bytes.set(source);
     return { name, bytes };
   };
-  const kernel = files.kernel ?? inMemory(options.kernel as Uint8Array, '(bytes)');
-  kernelFormat(kernel); // refuses what is no kernel, here rather than in the machine thread
-  const modules =
-    options.initrd instanceof Uint8Array
-      ? [{ ...inMemory(options.initrd, '(bytes)'), args: '' }]
-      : files.modules;
-  return { kernel, modules, firmware: undefined };
+  const given = options.kernel instanceof Uint8Array ? inMemory(options.kernel) : undefined;
+  if (given !== undefined) kernelFormat(given); // refuses what is no kernel, here rather than in the machine thread
+  const files = readBootFiles({
+    kernel: given ?? path(options.kernel),
+    initrd: path(options.initrd),
+    firmware: options.bios instanceof Uint8Array ? inMemory(options.bios) : path(options.bios),
+    firmwareDirs: plan.firmwareDirs,
+    roms: plan.roms,
+  });
+  if (!(options.initrd instanceof Uint8Array)) return files;
+  return { ...files, modules: [{ ...inMemory(options.initrd), args: '' }] };
 }
 
 class NodeMachine implements Machine {

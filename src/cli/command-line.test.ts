@@ -159,7 +159,8 @@ test('mistakes name the option, in one line', () => {
     );
   }
   const bare = (...args: string[]) => parseCommandLine(args, 'x86_64');
-  assert.throws(() => bare(), /^UserError: -kernel: nothing to boot/);
+  assert.throws(() => bare('-boot', 'order=z'), /^UserError: -boot order=z: "order=z": letters a to p/);
+  assert.throws(() => bare('-boot', 'colour=red'), /unknown option "colour"/);
   assert.throws(() => bare('-append', 'x'), /-append: only allowed with -kernel/);
   assert.throws(() => bare('-initrd', 'x'), /-initrd: only allowed with -kernel/);
 });

@@ -6,6 +6,7 @@ import { DEFAULT_CONFIG, type MachineConfig } from '../system/config.ts';
 import { CPU_MODEL_NAMES, parseCpu } from '../target/x86/cpu-models.ts';
 import { UserError } from '../util/errors.ts';
 import { OptionList } from '../util/option-list.ts';
+import { parseBoot } from './boot-option.ts';
 import { parseDevice } from './devices.ts';
 import * as help from './help.ts';
 import { parseRtc } from './rtc-option.ts';
@@ -24,6 +25,9 @@ export interface RunPlan {
   readonly kernel: string | undefined;
   readonly initrd: string | undefined;
   readonly firmware: string | undefined;
+  readonly firmwareDirs: readonly string[];
+  /** Option ROMs that the devices want. */
+  readonly roms: readonly string[];
   /** COM1…; `none` leaves a port out. */
   readonly serial: readonly CharRequest[];
   readonly monitors: readonly CharRequest[];
@@ -50,6 +54,7 @@ export class Collected {
   kernel: string | undefined;
   initrd: string | undefined;
   firmware: string | undefined;
+  readonly firmwareDirs: string[] = [];
   append: string | undefined;
   readonly serial: CharRequest[] = [];
   readonly monitors: CharRequest[] = [];
@@ -110,7 +115,13 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
   initrd: value((c, text) => (c.initrd = text)),
   append: value((c, text) => (c.append = text)),
   bios: value((c, text) => (c.firmware = text)),
+  L: value((c, text) => {
+    if (text === 'help' || text === '?') c.printed = help.firmwareDirectories();
+    c.firmwareDirs.push(text);
+  }),
+  boot: value((c, text) => (c.config.boot = parseBoot(text))),
   nographic: flag((c) => {
+    c.config.noGraphic = true;
     c.nographic = true;
     c.display = 'none';
   }),
@@ -193,12 +204,6 @@ function finish(c: Collected): RunPlan {
   if (c.kernel === undefined) {
     if (c.append !== undefined) throw new UserError('NeedsKernel', '-append: only allowed with -kernel');
     if (c.initrd !== undefined) throw new UserError('NeedsKernel', '-initrd: only allowed with -kernel');
-    if (c.firmware === undefined) {
-      throw new UserError(
-        'NothingToBoot',
-        '-kernel: nothing to boot, give a kernel (this version brings no firmware; see -help)',
-      );
-    }
   }
   parseCpuChecked(c);
   addDefaultDevices(c);
@@ -213,6 +218,8 @@ function finish(c: Collected): RunPlan {
     kernel: c.kernel,
     initrd: c.initrd,
     firmware: c.firmware,
+    firmwareDirs: c.firmwareDirs,
+    roms: [],
     serial: c.serial,
     monitors: c.monitors,
     debugCon: c.debugCon,

@@ -1,6 +1,7 @@
 /** The texts of `-help` and its relatives. */
 import { readFileSync } from 'node:fs';
 import { distUrl } from '../host/node/dist-files.ts';
+import { SYSTEM_DIRECTORIES } from '../host/node/firmware-files.ts';
 import type { Architecture } from './command-line.ts';
 import { DEVICE_NAMES } from './devices.ts';
 
@@ -20,6 +21,10 @@ export function devices(): string {
     'Devices:',
     Object.entries(DEVICE_NAMES).map(([name, about]) => `${name.padEnd(16)} ${about}`),
   );
+}
+
+export function firmwareDirectories(): string {
+  return SYSTEM_DIRECTORIES.map((dir) => `${dir}\n`).join('');
 }
 
 export function usage(architecture: Architecture): string {
@@ -43,7 +48,10 @@ Boot
   -kernel FILE      Linux bzImage, ELF kernel with a PVH entry, or multiboot kernel
   -initrd FILE      its initial RAM disk (multiboot: FILE[ ARGS],FILE[ ARGS]…)
   -append TEXT      its command line
-  -bios FILE        a ROM image that ends at 4 GiB
+  -bios FILE        firmware: a ROM image that ends at 4 GiB (default without -kernel: SeaBIOS of the host's packages)
+  -L DIR            look here first for firmware and option ROMs ("help" lists the directories)
+  -boot [order=]LETTERS[,once=LETTERS][,menu=on][,splash-time=MS][,reboot-timeout=MS][,strict=on]
+                    what firmware tries: a, b floppies, c disk, d CD-ROM
 
 Console
   -nographic        serial port and monitor on the terminal (Ctrl-A H for help, Ctrl-A X quits)

@@ -1,5 +1,7 @@
 /** What firmware leaves in the CMOS RAM of a PC: memory sizes, equipment, boot order. */
 
+import { bootOrderNibbles } from './firmware/boot-options.ts';
+
 /** The RTC as the board sees it. */
 export interface CmosRam {
   poke(index: number, value: number): void;
@@ -13,9 +15,12 @@ const EXTENDED_MEMORY_COPY = 0x30;
 const MEMORY_ABOVE_16M = 0x34;
 const MEMORY_ABOVE_4G = 0x5b;
 const BOOT_ORDER = 0x3d;
+/** Third boot device in the high nibble; bit 0: a floppy's boot signature is not checked. */
+const BOOT_ORDER_THIRD = 0x38;
 const CPU_COUNT = 0x5f;
 
-export function fillCmos(cmos: CmosRam, lowRamEnd: number, highRamBytes: number): void {
+/** `order` is that of `-boot order=`. */
+export function fillCmos(cmos: CmosRam, lowRamEnd: number, highRamBytes: number, order: string): void {
   const word = (index: number, value: number): void => {
     cmos.poke(index, value & 0xff);
     cmos.poke(index + 1, (value >>> 8) & 0xff);
@@ -30,6 +35,8 @@ export function fillCmos(cmos: CmosRam, lowRamEnd: number, highRamBytes: number)
   word(MEMORY_ABOVE_4G, above4G & 0xffff);
   cmos.poke(MEMORY_ABOVE_4G + 2, (above4G >>> 16) & 0xff);
   cmos.poke(EQUIPMENT, 0x06); // coprocessor, PS/2 mouse
-  cmos.poke(BOOT_ORDER, 0x02); // first hard disk
+  const nibbles = bootOrderNibbles(order);
+  cmos.poke(BOOT_ORDER, nibbles & 0xff);
+  cmos.poke(BOOT_ORDER_THIRD, (nibbles >>> 4) & 0xf0);
   cmos.poke(CPU_COUNT, 0); // processors beyond the first
 }

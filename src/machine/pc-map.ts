@@ -2,6 +2,8 @@
 
 /** RAM below 4 GiB ends here at the latest: what is above belongs to PCI and the controllers; more RAM continues at 4 GiB. */
 export const LOW_RAM_LIMIT = 0xe000_0000;
+/** With more RAM than that, this much lies below 4 GiB. */
+export const LOW_RAM_SPLIT = 0xc000_0000;
 export const HIGH_RAM_BASE = 0x1_0000_0000;
 
 /** Conventional memory ends below the extended BIOS data area. */
@@ -34,6 +36,9 @@ export const PORT_POST = 0x80;
 export const PORT_SYSTEM_CONTROL_A = 0x92;
 export const PORT_PIC_SLAVE = 0xa0;
 export const PORT_SMI_COMMAND = 0xb2;
+export const PORT_FW_CFG = 0x510;
+/** The debug console of firmware. */
+export const PORT_DEBUGCON = 0x402;
 export const PORT_PIC_ELCR = 0x4d0;
 export const PORT_PCI_ADDRESS = 0xcf8;
 export const PORT_RESET_CONTROL = 0xcf9;

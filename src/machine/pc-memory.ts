@@ -1,9 +1,10 @@
 /** RAM, ROM and the BIOS area of the board `pc`, and the memory map a guest is told. */
 import { AddressSpace } from '../core/address-space.ts';
 import { GuestRam } from '../core/guest-ram.ts';
-import { MemoryRegion } from '../core/memory-region.ts';
+import { type AccessSize, MemoryRegion, type MmioDevice } from '../core/memory-region.ts';
 import type { ShadowSegment } from '../hw/pci/pci-host.ts';
-import { UserError } from '../util/errors.ts';
+import { allOnes } from '../util/bits.ts';
+import { assert, UserError } from '../util/errors.ts';
 import { type BootMemory, MEMORY_RESERVED, MEMORY_USABLE, type MemoryMapEntry } from './boot/boot.ts';
 import * as map from './pc-map.ts';
 
@@ -18,14 +19,16 @@ export interface PcMemoryOptions {
   readonly memoryBytes: number;
   /** A ROM that ends at 4 GiB; its last 128 KiB show below 1 MiB. */
   readonly firmware: { readonly name: string; readonly bytes: Uint8Array } | undefined;
+  /** Memory of devices (video RAM, option ROMs) behind RAM and ROM in the buffer; a multiple of 4 KiB. */
+  readonly deviceBytes?: number;
 }
 
 /** Bytes of the RAM buffer that such a board needs: RAM, then ROM. `UserError` for sizes that cannot be. */
 export function pcRamBufferBytes(options: PcMemoryOptions): number {
-  const { memoryBytes, firmware } = options;
+  const { memoryBytes, firmware, deviceBytes = 0 } = options;
   if (memoryBytes < MIN_MEMORY_BYTES) throw new UserError('BadMemorySize', '-m: less than 1 MiB of memory');
   if (memoryBytes % PAGE_SIZE !== 0) throw new UserError('BadMemorySize', '-m: not a multiple of 4 KiB');
-  if (firmware === undefined) return memoryBytes;
+  if (firmware === undefined) return memoryBytes + deviceBytes;
   const size = firmware.bytes.length;
   if (size === 0 || size % PAGE_SIZE !== 0 || size > MAX_FIRMWARE) {
     throw new UserError(
@@ -33,7 +36,24 @@ export function pcRamBufferBytes(options: PcMemoryOptions): number {
       `-bios ${firmware.name}: ${size} bytes are not a ROM image (multiples of 4 KiB up to 16 MiB)`,
     );
   }
-  return memoryBytes + size;
+  return memoryBytes + size + deviceBytes;
+}
+
+/** RAM below 4 GiB: all of it up to 3.5 GiB, else 3 GiB, so that the rest starts on a round address. */
+export function lowRamEndOf(memoryBytes: number): number {
+  return memoryBytes > map.LOW_RAM_LIMIT ? map.LOW_RAM_SPLIT : memoryBytes;
+}
+
+/** One of the 13 ranges that PAM registers govern: who answers there. */
+interface BiosSegment {
+  /** ROM of the firmware below 1 MiB; undefined: nothing is there but RAM. */
+  readonly rom: MemoryRegion | undefined;
+  /** RAM that ignores writes. */
+  readonly shadow: MemoryRegion;
+  /** Reads go to the bus, writes to RAM. */
+  readonly writeThrough: MemoryRegion;
+  /** Neither goes to RAM, and no ROM is there. */
+  readonly empty: MemoryRegion;
 }
 
 export class PcMemory implements BootMemory {
@@ -44,16 +64,19 @@ export class PcMemory implements BootMemory {
   readonly map: readonly MemoryMapEntry[];
   readonly #ram: GuestRam;
   readonly #firmware: Uint8Array | undefined;
-  readonly #segments: ReadonlyArray<{ rom: MemoryRegion | undefined; shadow: MemoryRegion }>;
+  readonly #segments: readonly BiosSegment[];
+  readonly #smram: MemoryRegion;
+  #deviceAt: number;
 
   /** `ramBuffer` has `pcRamBufferBytes` bytes. */
   constructor(options: PcMemoryOptions, ramBuffer: Uint8Array) {
     const { memoryBytes, firmware } = options;
-    this.lowRamEnd = Math.min(memoryBytes, map.LOW_RAM_LIMIT);
+    this.lowRamEnd = lowRamEndOf(memoryBytes);
     this.highRamBytes = memoryBytes - this.lowRamEnd;
     this.map = memoryMap(this.lowRamEnd, this.highRamBytes);
     this.#ram = new GuestRam(ramBuffer);
     this.#firmware = firmware?.bytes;
+    this.#deviceAt = memoryBytes + (firmware?.bytes.length ?? 0);
     const root = MemoryRegion.container('system', ADDRESS_SPACE_SIZE);
     const ram = MemoryRegion.ram('pc.ram', memoryBytes, 0);
     this.space = new AddressSpace('memory', root, this.#ram);
@@ -68,6 +91,9 @@ export class PcMemory implements BootMemory {
       );
     }
     root.add(map.VGA_BASE, MemoryRegion.mmio('vga-hole', map.VGA_SIZE, NOTHING));
+    this.#smram = MemoryRegion.alias('smram', ram, map.VGA_BASE, map.VGA_SIZE);
+    this.#smram.enabled = false;
+    root.add(map.VGA_BASE, this.#smram, 3);
     const rom =
       firmware === undefined ? undefined : MemoryRegion.rom('pc.bios', firmware.bytes.length, memoryBytes);
     if (rom !== undefined) root.add(map.HIGH_RAM_BASE - rom.size, rom);
@@ -82,10 +108,34 @@ export class PcMemory implements BootMemory {
         const index = layout.findIndex((s) => s.addr === segment.addr);
         const regions = this.#segments[index];
         if (regions === undefined) continue;
-        if (regions.rom !== undefined) regions.rom.enabled = !segment.readsRam;
-        regions.shadow.enabled = segment.readsRam && !segment.writesRam;
+        const { readsRam, writesRam } = segment;
+        regions.shadow.enabled = readsRam && !writesRam;
+        regions.writeThrough.enabled = !readsRam && writesRam;
+        const onBus = !readsRam && !writesRam;
+        if (regions.rom !== undefined) regions.rom.enabled = onBus;
+        regions.empty.enabled = onBus && regions.rom === undefined;
       }
     });
+  }
+
+  /** Whether 0xa0000…0xbffff is RAM (system management mode, or open for setting it up) instead of video memory. */
+  setSmramVisible(visible: boolean): void {
+    this.#smram.enabled = visible;
+  }
+
+  /** RAM as the address space shows it, without the holes below 1 MiB. */
+  get ramRanges(): ReadonlyArray<{ readonly address: number; readonly size: number }> {
+    const low = { address: 0, size: this.lowRamEnd };
+    if (this.highRamBytes === 0) return [low];
+    return [low, { address: map.HIGH_RAM_BASE, size: this.highRamBytes }];
+  }
+
+  /** Memory for a device, whose place in the RAM buffer is the result. Together no more than `deviceBytes`. */
+  allocate(sizeBytes: number): number {
+    const at = this.#deviceAt;
+    this.#deviceAt += sizeBytes;
+    assert(this.#deviceAt <= this.#ram.bytes.length, 'device memory exceeds the RAM buffer');
+    return at;
   }
 
   /** ROM content again: a guest cannot change it, but a loader may have. */
@@ -110,16 +160,38 @@ export class PcMemory implements BootMemory {
     rom: MemoryRegion | undefined,
     addr: number,
     size: number,
-  ): { rom: MemoryRegion | undefined; shadow: MemoryRegion } {
+  ): BiosSegment {
     const shadow = MemoryRegion.alias('shadow', ram, addr, size);
     shadow.readOnly = true;
-    shadow.enabled = false;
-    root.add(addr, shadow, 1);
     const fromEnd = map.EXTENDED_MEMORY_BASE - addr;
-    if (rom === undefined || fromEnd > Math.min(FIRMWARE_WINDOW, rom.size)) return { rom: undefined, shadow };
-    const low = MemoryRegion.alias('isa-bios', rom, rom.size - fromEnd, size);
-    root.add(addr, low, 2);
-    return { rom: low, shadow };
+    const hasRom = rom !== undefined && fromEnd <= Math.min(FIRMWARE_WINDOW, rom.size);
+    const low = hasRom ? MemoryRegion.alias('isa-bios', rom, rom.size - fromEnd, size) : undefined;
+    const empty = MemoryRegion.mmio('pam-empty', size, NOTHING);
+    const device = this.#writeThrough(addr, hasRom ? rom.ramOffset + rom.size - fromEnd : -1);
+    const writeThrough = MemoryRegion.mmio('pam-write-only', size, device, { unaligned: true });
+    for (const region of [shadow, empty, writeThrough]) {
+      region.enabled = false;
+      root.add(addr, region, 1);
+    }
+    if (low !== undefined) root.add(addr, low, 2);
+    return { rom: low, shadow, writeThrough, empty };
+  }
+
+  /** Reads come from the ROM at `romOffset` of the buffer (−1: from nowhere), writes go to RAM at `addr`. */
+  #writeThrough(addr: number, romOffset: number): MmioDevice {
+    const ram = this.#ram;
+    return {
+      read: (offset, size) => {
+        if (romOffset < 0) return allOnes(size);
+        let value = 0;
+        for (let i = 0; i < size; i++) value |= ram.bytes[romOffset + offset + i]! << (8 * i);
+        return value >>> 0;
+      },
+      write: (offset, size, value) => {
+        for (let i = 0; i < size; i++) ram.bytes[addr + offset + i] = value >>> (8 * i);
+        ram.notifyWrite(addr + offset, size);
+      },
+    };
   }
 }
 
@@ -134,7 +206,7 @@ function biosSegments(): Array<{ addr: number; size: number }> {
 
 /** Empty bus: a guest that probes for VGA memory finds none. Not an error worth a log line. */
 const NOTHING = {
-  read: (_offset: number, size: number): number => (size === 4 ? 0xffffffff : size === 2 ? 0xffff : 0xff),
+  read: (_offset: number, size: AccessSize): number => allOnes(size),
   write: (): void => {},
 };
 

@@ -87,12 +87,12 @@ test('RAM, the VGA hole, the BIOS area, controllers at their addresses', () => {
   assert.equal(memory.read(0xfed00000, 4) >>> 16, 0x8086);
 });
 
-test('RAM above 3.5 GiB continues at 4 GiB; sizes that cannot be', () => {
+test('more than 3.5 GiB of RAM is split at 3 GiB; sizes that cannot be', () => {
   const { board } = build(3840 * MiB);
-  assert.equal(board.memory.ramOffsetOf(0xdfff_ffff, 1), 0xdfff_ffff);
-  assert.equal(board.memory.find(0xe000_0000), undefined);
-  assert.equal(board.memory.ramOffsetOf(2 ** 32, 1), 0xe000_0000);
-  assert.equal(board.memory.find(2 ** 32 + 256 * MiB), undefined);
+  assert.equal(board.memory.ramOffsetOf(0xbfff_ffff, 1), 0xbfff_ffff);
+  assert.equal(board.memory.find(0xc000_0000), undefined);
+  assert.equal(board.memory.ramOffsetOf(2 ** 32, 1), 0xc000_0000);
+  assert.equal(board.memory.find(2 ** 32 + 768 * MiB), undefined);
   assert.throws(() => pcRamBufferBytes({ memoryBytes: 1000, firmware: undefined }), UserError);
   assert.throws(() => pcRamBufferBytes({ memoryBytes: MiB + 1, firmware: undefined }), UserError);
   const odd = { name: 'x', bytes: new Uint8Array(100) };

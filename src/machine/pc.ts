@@ -21,15 +21,21 @@ import { DEBUGCON_MMIO, DebugCon } from '../hw/misc/debugcon.ts';
 import { Port61 } from '../hw/misc/port61.ts';
 import { Port92 } from '../hw/misc/port92.ts';
 import { PostPort } from '../hw/misc/post-port.ts';
+import { FW_CFG_PORTS, FwCfg } from '../hw/nvram/fw-cfg.ts';
 import { PciBus } from '../hw/pci/pci-bus.ts';
 import type { PciFunction } from '../hw/pci/pci-device.ts';
 import { createI440fx, PCI_ADDRESS_MMIO, PciConfigPorts, Piix3 } from '../hw/pci/pci-host.ts';
 import { Mc146818, RTC_MMIO, RTC_PORTS } from '../hw/rtc/mc146818.ts';
 import { HPET_MMIO, Hpet } from '../hw/timer/hpet.ts';
 import { I8254, I8254_MMIO, I8254_PORTS } from '../hw/timer/i8254.ts';
-import { pcAcpiTables } from './acpi/pc-tables.ts';
-import type { BootFile, BootModule, InitialCpuState } from './boot/boot.ts';
+import { type PcAcpiOptions, pcAcpiBlobs, pcAcpiTables } from './acpi/pc-tables.ts';
+import { type BootFile, type BootModule, type InitialCpuState, MEMORY_USABLE } from './boot/boot.ts';
 import { loadKernel } from './boot/load-kernel.ts';
+import { type BootOptions, DEFAULT_BOOT } from './firmware/boot-options.ts';
+import { BootOrder } from './firmware/boot-order.ts';
+import { addBootOrder, addFirmwareFacts } from './firmware/fw-cfg-items.ts';
+import { addKernelItems } from './firmware/kernel-items.ts';
+import { smbios } from './firmware/smbios.ts';
 import { fillCmos } from './pc-cmos.ts';
 import * as map from './pc-map.ts';
 import { PcMemory, type PcMemoryOptions } from './pc-memory.ts';
@@ -55,6 +61,11 @@ export interface PcOptions extends PcMemoryOptions {
   readonly debugExit: { readonly iobase: number; readonly iosize: number } | undefined;
   readonly hpet: boolean;
   readonly acpi: boolean;
+  /** No display: firmware uses the first serial port. */
+  readonly noGraphic?: boolean;
+  readonly boot?: BootOptions;
+  /** Option ROMs by file name, as far as the host has them. */
+  readonly roms?: ReadonlyMap<string, Uint8Array>;
 }
 
 export interface DirectBoot {
@@ -83,6 +94,9 @@ export class PcBoard {
   readonly ioApic: IoApic;
   readonly pci: PciBus;
   readonly i8042: I8042;
+  readonly fwCfg: FwCfg;
+  /** Devices that firmware tries to boot from before others, by `bootindex`. */
+  readonly bootOrder = new BootOrder();
   /** Named, in order of reset. */
   readonly devices: ReadonlyMap<string, Device>;
 
@@ -95,6 +109,7 @@ export class PcBoard {
   readonly #i440fx: PciFunction;
   readonly #rtc: Mc146818;
   readonly #isaIrqs: SharedIrqs;
+  #resets = 0;
 
   constructor(options: PcOptions) {
     this.#options = options;
@@ -103,6 +118,9 @@ export class PcBoard {
     this.io = this.#mem.io;
     this.devices = this.#devices;
     const { timers, power } = options;
+
+    this.fwCfg = this.#add('fw_cfg', new FwCfg(this.memory));
+    this.#mapPorts('fw_cfg', map.PORT_FW_CFG, FW_CFG_PORTS, this.fwCfg, { unaligned: true });
 
     // interrupt controllers
     const apicBus = new ApicBus();
@@ -191,8 +209,11 @@ export class PcBoard {
     this.memory.batch(() => {
       for (const device of this.#devices.values()) device.reset();
       this.#mem.reset(this.#options.memoryBytes);
-      fillCmos(this.#rtc, this.#mem.lowRamEnd, this.#mem.highRamBytes);
+      const order = this.#resets === 0 ? (this.#boot.once ?? this.#boot.order) : this.#boot.order;
+      fillCmos(this.#rtc, this.#mem.lowRamEnd, this.#mem.highRamBytes, order);
       if (this.#options.firmware === undefined) this.#standInForFirmware();
+      else if (this.#resets === 0) this.#describeToFirmware();
+      this.#resets++;
     });
   }
 
@@ -201,6 +222,20 @@ export class PcBoard {
     const rsdpAddress = this.#options.acpi ? this.#writeAcpiTables() : 0;
     this.#writeBiosData();
     return loadKernel({ ...direct, memory: this.#mem, rsdpAddress });
+  }
+
+  /** Leaves a kernel to firmware, which copies it into place; to be called before the first `reset`. */
+  offerKernel(direct: DirectBoot): void {
+    addKernelItems(this.fwCfg, {
+      kernel: direct.kernel,
+      initrd: direct.modules[0],
+      commandLine: direct.commandLine,
+      lowRamEnd: this.#mem.lowRamEnd,
+    });
+    const name = 'linuxboot_dma.bin';
+    const rom = this.#options.roms?.get(name);
+    if (rom !== undefined) this.fwCfg.addFile(`genroms/${name}`, rom);
+    this.bootOrder.add(`/rom@genroms/${name}`, 0);
   }
 
   /** The user presses the power button. */
@@ -283,8 +318,14 @@ export class PcBoard {
   }
 
   #writeAcpiTables(): number {
+    const image = pcAcpiTables(this.#acpiOptions());
+    this.#mem.write(image.address, image.bytes);
+    return image.address;
+  }
+
+  #acpiOptions(): PcAcpiOptions {
     const { serial, hpet } = this.#options;
-    const image = pcAcpiTables({
+    return {
       lowRamEnd: this.#mem.lowRamEnd,
       serialPorts: map.SERIAL_PORTS.map((_, n) => n).filter((n) => serial[n] !== undefined),
       hpet,
@@ -292,9 +333,36 @@ export class PcBoard {
       ioApicId: IO_APIC_ID,
       hpetBlockId: HPET_BLOCK_ID,
       vga: false,
+    };
+  }
+
+  get #boot(): BootOptions {
+    return this.#options.boot ?? DEFAULT_BOOT;
+  }
+
+  /** The fw_cfg items, once everything the machine is made of is known. */
+  #describeToFirmware(): void {
+    const { memoryBytes, acpi, noGraphic = false } = this.#options;
+    const ram = this.#mem.ramRanges;
+    addFirmwareFacts(this.fwCfg, {
+      memoryBytes,
+      cpus: 1,
+      apicIdLimit: 1,
+      e820: ram.map(({ address, size }) => ({ address, size, type: MEMORY_USABLE })),
+      uuid: new Uint8Array(16),
+      noGraphic,
+      boot: this.#boot,
+      acpi: acpi ? pcAcpiBlobs(this.#acpiOptions()) : undefined,
+      smbios: smbios({
+        product: 'Standard PC (i440FX + PIIX, 1996)',
+        version: 'pc-i440fx',
+        cpus: 1,
+        memoryBytes,
+        ranges: ram.map(({ address, size }) => [address, address + size - 1] as const),
+        uuid: new Uint8Array(16),
+      }),
     });
-    this.#mem.write(image.address, image.bytes);
-    return image.address;
+    addBootOrder(this.fwCfg, this.bootOrder.paths, this.#boot.strict);
   }
 
   /** The BIOS data area's facts that kernels read: serial ports, base memory, EBDA segment. */

@@ -1,4 +1,5 @@
 /** What a machine is made of: the typed form of the command line and of the API's options. */
+import { type BootOptions, DEFAULT_BOOT } from '../machine/firmware/boot-options.ts';
 
 export type TcgTier = 'auto' | 'interp' | 'jit';
 
@@ -41,6 +42,9 @@ export interface MachineConfig {
   readonly rtc: RtcConfig;
   readonly hpet: boolean;
   readonly acpi: boolean;
+  readonly boot: BootOptions;
+  /** No display: firmware uses the first serial port. */
+  readonly noGraphic: boolean;
   readonly debugExit: DebugExitConfig | undefined;
   readonly debugCon: DebugConConfig | undefined;
   readonly noReboot: boolean;
@@ -63,6 +67,8 @@ export const DEFAULT_CONFIG: MachineConfig = {
   rtc: { startMs: undefined, offsetMs: 0, clock: 'host' },
   hpet: true,
   acpi: true,
+  boot: DEFAULT_BOOT,
+  noGraphic: false,
   debugExit: undefined,
   debugCon: undefined,
   noReboot: false,

@@ -43,6 +43,7 @@ export interface MachineParts {
   readonly kernel: FileImage | undefined;
   readonly modules: readonly ModuleImage[];
   readonly firmware: FileImage | undefined;
+  readonly roms: readonly FileImage[];
   /** Host streams of COM1…COM4; undefined: the port does not exist. */
   readonly serial: ReadonlyArray<CharStream | undefined>;
   readonly debugCon: CharStream | undefined;
@@ -172,12 +173,13 @@ export class MachineClient {
   }
 
   #startMessage(): MachineStart {
-    const { config, kernel, modules, firmware, serial, debugCon } = this.#parts;
+    const { config, kernel, modules, firmware, roms, serial, debugCon } = this.#parts;
     return {
       config,
       kernel,
       modules,
       firmware,
+      roms,
       control: this.#control.buffer,
       ticker: this.#ticker.words,
       charDevices: {

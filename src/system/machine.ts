@@ -9,7 +9,7 @@ import { CharChannel } from '../chardev/char-channel.ts';
 import { RingCharBackend } from '../chardev/ring-backend.ts';
 import { type Clock, OffsetWallClock, VirtualClock, type WallClock } from '../core/clock.ts';
 import { type Timer, TimerQueue } from '../core/timer.ts';
-import { PcBoard, pcBusAccess } from '../machine/pc.ts';
+import { type DirectBoot, PcBoard, pcBusAccess } from '../machine/pc.ts';
 import { pcRamBufferBytes } from '../machine/pc-memory.ts';
 import { REQUEST_RETURN } from '../runtime/tcg/layout.ts';
 import { A20_MASK, TSC_OFFSET } from '../runtime/x86/layout.ts';
@@ -25,7 +25,7 @@ import { Lifecycle, type LifecycleEvent } from './lifecycle.ts';
 import { logMask } from './log-items.ts';
 import { type LoopClient, runMachineLoop } from './machine-loop.ts';
 import { MachineRequestHandler } from './machine-requests.ts';
-import type { KickWord, MachineMessage, MachineStart } from './protocol.ts';
+import type { FileImage, KickWord, MachineMessage, MachineStart } from './protocol.ts';
 import { TickerChannel } from './ticker.ts';
 import { applyInitialState } from './x86-registers.ts';
 
@@ -125,7 +125,13 @@ export class Machine implements LoopClient {
       debugExit: config.debugExit,
       hpet: config.hpet,
       acpi: config.acpi,
+      noGraphic: config.noGraphic,
+      boot: config.boot,
+      roms: new Map(start.roms.map(({ name, bytes }) => [name, bytes])),
     });
+    const { kernel } = start;
+    if (kernel !== undefined && start.firmware !== undefined)
+      this.board.offerKernel(this.#directBoot(kernel));
     this.#followMemory(memory);
     this.lifecycle.onRequest = () => this.vcpu.requestExit();
     this.#requests = new MachineRequestHandler(this, this.#serial);
@@ -267,15 +273,14 @@ export class Machine implements LoopClient {
     this.vcpu.reset();
     this.board.reset();
     this.#applyA20();
-    const { kernel, modules } = this.#start;
-    if (kernel === undefined) return;
-    const state = this.board.boot({
-      kernel,
-      modules,
-      commandLine: this.config.commandLine,
-      longMode: this.#longMode,
-    });
-    applyInitialState(this.vcpu, state);
+    const { kernel, firmware } = this.#start;
+    if (kernel === undefined || firmware !== undefined) return;
+    applyInitialState(this.vcpu, this.board.boot(this.#directBoot(kernel)));
+  }
+
+  #directBoot(kernel: FileImage): DirectBoot {
+    const { modules } = this.#start;
+    return { kernel, modules, commandLine: this.config.commandLine, longMode: this.#longMode };
   }
 
   #onEvent(event: LifecycleEvent): void {

@@ -24,6 +24,8 @@ export interface MachineStart {
   readonly kernel: FileImage | undefined;
   readonly modules: readonly ModuleImage[];
   readonly firmware: FileImage | undefined;
+  /** Option ROMs of the host's packages that the machine may need; names without a path. */
+  readonly roms: readonly FileImage[];
   readonly control: SharedArrayBuffer;
   readonly ticker: Int32Array;
   readonly charDevices: CharDeviceBuffers;

@@ -11,6 +11,9 @@ import { ACPI_DISABLE, ACPI_ENABLE, type AcpiPm } from './acpi-pm.ts';
 
 const PM_BASE = 0x40;
 const PM_REG_MISC = 0x80;
+/** Device activity B (7.1.13); bit 25: a write to port 0xb2 raises an SMI. */
+const DEVACTB = 0x58;
+const DEVACTB_APMC_EN = 1 << 25;
 
 /**
  * Creates the PCI function. It places `pmRegion` (64 ports) in `io` where PMBASE says while PMREGMISC bit 0 allows; the
@@ -27,7 +30,9 @@ export function createPiix4Pm(io: MemoryRegion, pmRegion: MemoryRegion): PciFunc
   pci.set(PM_BASE, 4, 1);
   pci.allow(PM_BASE, 4, 0xffc0);
   pci.allow(PM_REG_MISC, 1, 1);
-  pci.allow(0x58, 4, 0xffffffff);
+  pci.allow(DEVACTB, 4, 0xffffffff);
+  // Without system management mode: as if firmware had set it up already, so that it does not try.
+  pci.set(DEVACTB, 4, DEVACTB_APMC_EN);
   pci.set(0x90, 4, 1);
   pci.allow(0x90, 4, 0xfff0);
   pci.allow(0xd2, 1, 0x0f);

@@ -13,7 +13,9 @@ export const FW_CFG_PORTS = 12;
 
 export const FW_CFG_SIGNATURE = 0x00;
 export const FW_CFG_ID = 0x01;
+export const FW_CFG_UUID = 0x02;
 export const FW_CFG_RAM_SIZE = 0x03;
+export const FW_CFG_NOGRAPHIC = 0x04;
 export const FW_CFG_CPU_COUNT = 0x05;
 export const FW_CFG_KERNEL_ADDR = 0x07;
 export const FW_CFG_KERNEL_SIZE = 0x08;
@@ -30,12 +32,19 @@ export const FW_CFG_SETUP_ADDR = 0x16;
 export const FW_CFG_SETUP_SIZE = 0x17;
 export const FW_CFG_SETUP_DATA = 0x18;
 export const FW_CFG_FILE_DIR = 0x19;
+/** Items of one architecture have bit 15 set. */
+export const FW_CFG_X86_ACPI_TABLES = 0x8000;
+export const FW_CFG_X86_SMBIOS_ENTRIES = 0x8001;
+export const FW_CFG_X86_IRQ0_OVERRIDE = 0x8002;
+export const FW_CFG_X86_HPET = 0x8004;
 
 const FILE_FIRST = 0x20;
 const FILE_LIMIT = 0x100;
 const NAME_BYTES = 56;
 const DIR_ENTRY_BYTES = 64;
 const NO_ITEM = 0xffff;
+/** A selector's bits that name an item; bit 14 asks for writing, which only DMA can. */
+const KEY_MASK = 0xbfff;
 
 const ID_TRADITIONAL = 1;
 const ID_DMA = 2;
@@ -133,7 +142,7 @@ export class FwCfg implements MmioDevice, Device {
   }
 
   #select(key: number): void {
-    this.#s.selected = key & 0x3fff;
+    this.#s.selected = key & KEY_MASK;
     this.#s.offset = 0;
   }
 

@@ -19,6 +19,7 @@ export const PCI_HEADER_TYPE = 0x0e;
 export const PCI_BAR0 = 0x10;
 export const PCI_SUBSYSTEM = 0x2c;
 export const PCI_CAPABILITIES = 0x34;
+export const PCI_EXPANSION_ROM = 0x30;
 export const PCI_INTERRUPT_LINE = 0x3c;
 export const PCI_INTERRUPT_PIN = 0x3d;
 
@@ -28,8 +29,13 @@ export const PCI_COMMAND_MASTER = 4;
 export const PCI_COMMAND_INTX_DISABLE = 0x400;
 /** I/O, memory, master, parity, SERR, INTx disable. */
 const COMMAND_WRITABLE = 0x547;
+const ROM_ENABLE = 1;
 const STATUS_CAPABILITIES = 0x10;
 const STATUS_INTERRUPT = 0x08;
+
+/** Subsystem of every function that names no other: by it on the host bridge firmware knows the platform (1af4:1100). */
+const DEFAULT_SUBSYSTEM_VENDOR = 0x1af4;
+const DEFAULT_SUBSYSTEM = 0x1100;
 
 export interface PciIdentity {
   readonly vendorId: number;
@@ -82,6 +88,7 @@ export class PciFunction implements Device {
   readonly #view: DataView;
   readonly #initial = new Uint8Array(PCI_CONFIG_SIZE);
   readonly #bars: Bar[] = [];
+  #rom: { readonly region: MemoryRegion; mappedAt: number } | undefined;
   #nextCapability = 0x40;
   #parent: PciParent | undefined;
   #slot = 0;
@@ -93,8 +100,8 @@ export class PciFunction implements Device {
     this.set(2, 2, identity.deviceId);
     this.set(PCI_REVISION, 4, ((identity.classCode << 8) | (identity.revision ?? 0)) >>> 0);
     this.set(PCI_HEADER_TYPE, 1, identity.multifunction === true ? 0x80 : 0);
-    this.set(PCI_SUBSYSTEM, 2, identity.subsystemVendorId ?? 0);
-    this.set(PCI_SUBSYSTEM + 2, 2, identity.subsystemId ?? 0);
+    this.set(PCI_SUBSYSTEM, 2, identity.subsystemVendorId ?? DEFAULT_SUBSYSTEM_VENDOR);
+    this.set(PCI_SUBSYSTEM + 2, 2, identity.subsystemId ?? DEFAULT_SUBSYSTEM);
     this.set(PCI_INTERRUPT_PIN, 1, identity.interruptPin ?? 0);
     this.allow(PCI_COMMAND, 2, COMMAND_WRITABLE);
     this.allow(0x0c, 1, 0xff); // cache line size
@@ -146,6 +153,13 @@ export class PciFunction implements Device {
     this.#bars.push({ index, kind, prefetchable, region, mappedAt: -1 });
   }
 
+  /** Adds the expansion ROM (6.2.5.2). `region` has a power-of-two size of 2 KiB or more. */
+  addRom(region: MemoryRegion): void {
+    assert(isPowerOfTwo(region.size) && region.size >= 2048, `ROM ${region.name}: bad size`);
+    this.allow(PCI_EXPANSION_ROM, 4, ((-region.size & ~0x7ff) | ROM_ENABLE) >>> 0);
+    this.#rom = { region, mappedAt: -1 };
+  }
+
   /** Reserves `size` bytes for a capability, links it into the list (6.7), and returns its offset. */
   addCapability(id: number, size: number): number {
     const offset = this.#nextCapability;
@@ -194,7 +208,7 @@ export class PciFunction implements Device {
       const mask = this.writable[at]!;
       this.config[at] = ((this.config[at]! & ~mask) | (byte & mask)) & ~(byte & this.writeOneToClear[at]!);
     }
-    const touchesBars = offset < PCI_BAR0 + 24 && offset + size > PCI_BAR0;
+    const touchesBars = offset < PCI_EXPANSION_ROM + 4 && offset + size > PCI_BAR0;
     const touchesCommand = offset < PCI_COMMAND + 2 && offset + size > PCI_COMMAND;
     if (touchesBars || touchesCommand) this.#mapBars();
     if (touchesCommand) this.#driveIntx();
@@ -220,6 +234,21 @@ export class PciFunction implements Device {
       else container.move(bar.region, addr);
       bar.mappedAt = addr;
     }
+    this.#mapRom(parent);
+  }
+
+  #mapRom(parent: PciParent): void {
+    const rom = this.#rom;
+    if (rom === undefined) return;
+    const value = this.#view.getUint32(PCI_EXPANSION_ROM, true);
+    const base = (value & ~0x7ff) >>> 0;
+    const decodes = (value & ROM_ENABLE) !== 0 && (this.command & PCI_COMMAND_MEMORY) !== 0;
+    const addr = decodes && base !== 0 && base + rom.region.size < 2 ** 32 ? base : -1;
+    if (addr === rom.mappedAt) return;
+    if (addr < 0) parent.memory.remove(rom.region);
+    else if (rom.mappedAt < 0) parent.memory.add(addr, rom.region, 1);
+    else parent.memory.move(rom.region, addr);
+    rom.mappedAt = addr;
   }
 
   /** Where a BAR decodes now, or −1: decoding off, not assigned, or being sized. */

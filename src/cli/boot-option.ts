@@ -1,0 +1,35 @@
+/** `-boot [order=]LETTERS[,once=LETTERS][,menu=on][,splash-time=MS][,reboot-timeout=MS][,strict=on]`. */
+import { type BootOptions, DEFAULT_BOOT } from '../machine/firmware/boot-options.ts';
+import { OptionList } from '../util/option-list.ts';
+
+const MAX_MS = 65535;
+
+export function parseBoot(text: string): BootOptions {
+  const options = new OptionList(text, `-boot ${text}`, 'order');
+  const letters = (key: string): string | undefined => {
+    const value = options.text(key);
+    if (value === undefined) return undefined;
+    if (!/^[a-p]+$/.test(value) || new Set(value).size !== value.length) {
+      throw options.error(
+        `"${key}=${value}": letters a to p, each once (a, b floppy, c disk, d CD-ROM, n network)`,
+      );
+    }
+    return value;
+  };
+  const milliseconds = (key: string): number | undefined => {
+    if (!options.has(key)) return undefined;
+    const value = options.number(key, 0);
+    if (value > MAX_MS) throw options.error(`"${key}=${value}" is more than ${MAX_MS}`);
+    return value;
+  };
+  const boot = {
+    order: letters('order') ?? DEFAULT_BOOT.order,
+    once: letters('once'),
+    menu: options.flag('menu', DEFAULT_BOOT.menu),
+    splashTimeMs: milliseconds('splash-time'),
+    rebootTimeoutMs: milliseconds('reboot-timeout'),
+    strict: options.flag('strict', DEFAULT_BOOT.strict),
+  };
+  options.finish();
+  return boot;
+}
