@@ -75,6 +75,8 @@ Running
 }
 
 export const LYREBIRD_USAGE = `usage: lyrebird selftest            run a small guest of our own and show what it sees
+       lyrebird host check [--json]         can this machine run guests under KVM, and if not, why?
+       lyrebird kernel check FILE [--json]  can this Linux kernel be a KVM guest, or a host?
        lyrebird x86_64 [options]    as lyrebird-system-x86_64
        lyrebird i386 [options]      as lyrebird-system-i386
        lyrebird --version | --help

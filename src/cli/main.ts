@@ -23,6 +23,9 @@ export async function lyrebirdMain(args: readonly string[]): Promise<number> {
   switch (command) {
     case 'selftest':
       return guarded('lyrebird', async () => (await import('./selftest.ts')).selftest(rest));
+    case 'host':
+    case 'kernel':
+      return guarded('lyrebird', () => check(command, rest));
     case 'x86_64':
     case 'i386':
       return systemMain(command, rest);
@@ -45,6 +48,17 @@ export async function lyrebirdMain(args: readonly string[]): Promise<number> {
       process.stderr.write(`lyrebird: unknown command "${command}" (see lyrebird --help)\n`);
       return 1;
   }
+}
+
+/** `lyrebird host check`, `lyrebird kernel check FILE`. */
+async function check(subject: 'host' | 'kernel', args: readonly string[]): Promise<number> {
+  const [verb, ...rest] = args;
+  if (verb !== 'check')
+    throw new UserError('UnknownCommand', `${subject}: the only command is "${subject} check"`);
+  const { hostCheck, kernelCheck } = await import('./host-check.ts');
+  const { text, status } = subject === 'host' ? hostCheck(rest) : kernelCheck(rest);
+  process.stdout.write(text);
+  return status;
 }
 
 /** A user's mistake is one line and status 1; anything else is a bug of ours and shows where. */

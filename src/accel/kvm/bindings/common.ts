@@ -2,7 +2,7 @@
  * Numbers and structures of KVM that are the same on every architecture (Linux, Documentation/virt/kvm/api.rst). Offsets are
  * in bytes. What is an architecture's own stands beside this file: x86.ts.
  */
-import { io, ior, iow, iowr } from './ioctl.ts';
+import { io, ior, iow } from './ioctl.ts';
 
 export const KVM_API_VERSION = 12;
 
