@@ -1,6 +1,6 @@
 /** A virtual machine on the machine thread: board, vCPU, clocks, character devices and the requests of the main thread. */
 import type { VcpuBus, VcpuExit } from '../accel/accelerator.ts';
-import type { CompilerStart } from '../accel/tcg/compile-channel.ts';
+import type { StartCompiler } from '../accel/tcg/compile-channel.ts';
 import { LOG_EXEC, LOG_GUEST_ERRORS, LOG_UNIMP, type TcgLog } from '../accel/tcg/log.ts';
 import { TcgMemory } from '../accel/tcg/tcg-memory.ts';
 import { TcgVcpu } from '../accel/tcg/tcg-vcpu.ts';
@@ -38,7 +38,7 @@ export interface MachineHost {
   utcNowMs(): number;
   writeLog(text: string): void;
   /** Starts a thread that calls `runCompiler(start)`; absent: regions are compiled on the machine thread. */
-  startCompiler?(start: CompilerStart): void;
+  readonly startCompiler?: StartCompiler;
 }
 
 /** The TSC counts nanoseconds of virtual time; CPUID leaves 15H and 40000010H say so. */
@@ -102,9 +102,7 @@ export class Machine implements LoopClient {
       tier: config.accelerator.tier,
       log: this.log,
       nowNs: () => host.clock.nowNs(),
-      ...(host.startCompiler && {
-        startCompiler: (compiler: CompilerStart) => host.startCompiler?.(compiler),
-      }),
+      ...(host.startCompiler && { startCompiler: host.startCompiler }),
     });
     installCpu(memory.view, this.vcpu.cpuBase, model, { apicId: 0, cpus: 1 });
     if ((this.log.mask & LOG_EXEC) !== 0) this.vcpu.traceBlocks();

@@ -5,6 +5,7 @@
 import type { HelperInfo } from '../../ir/helper-table.ts';
 import { RegionModuleBuilder } from './region-module.ts';
 import { RegionDecoder } from './region-wire.ts';
+import { type WasmModuleHandle, webAssembly } from './webassembly.ts';
 
 /** What the thread is started with; all of it can be sent to a worker. */
 export interface CompilerStart {
@@ -17,6 +18,12 @@ export interface CompilerStart {
   readonly helpers: readonly HelperInfo[];
   readonly localSlotLimit: number;
 }
+
+/** Starts the compiler thread. Returns how to get the modules that it compiles itself, if the host can pass them without an event loop. */
+export type StartCompiler = (start: CompilerStart) => ReceiveModule | undefined;
+
+/** The oldest module that the compiler thread has sent and nobody has taken; undefined if there is none. */
+export type ReceiveModule = () => WasmModuleHandle | undefined;
 
 const STATE = 0;
 const LENGTH = 1;
@@ -39,6 +46,8 @@ export class CompileChannel {
   private readonly control: Int32Array;
   private readonly request: Int32Array;
   private readonly result: Uint8Array;
+  /** Set once the thread has been started. */
+  receiveModule: ReceiveModule | undefined;
 
   constructor(
     memory: SharedArrayBuffer,
@@ -79,13 +88,17 @@ export class CompileChannel {
   }
 
   /** The module of the finished batch, undefined if it failed; the channel is idle again. */
-  take(): { readonly bytes: Uint8Array; readonly codeBytes: number } | undefined {
+  take(): { readonly module: WasmModuleHandle; readonly codeBytes: number } | undefined {
     const failed = Atomics.load(this.control, STATE) === FAILED;
-    const out = failed
-      ? undefined
-      : { bytes: this.result.slice(0, this.control[LENGTH]), codeBytes: this.control[CODE_BYTES]! };
+    const module = failed ? undefined : this.takeModule();
     Atomics.store(this.control, STATE, IDLE);
-    return out;
+    return module && { module, codeBytes: this.control[CODE_BYTES]! };
+  }
+
+  private takeModule(): WasmModuleHandle | undefined {
+    if (this.receiveModule !== undefined) return this.receiveModule();
+    const { Module } = webAssembly();
+    return new Module(this.result.slice(0, this.control[LENGTH]));
   }
 
   /** Ends the thread. */
@@ -95,8 +108,12 @@ export class CompileChannel {
   }
 }
 
-/** The compiler thread: returns after `stop`. */
-export function runCompiler(start: CompilerStart): void {
+/**
+ * The compiler thread: returns after `stop`. With `sendModule` it has the host compile each module here and sends it to where
+ * `ReceiveModule` takes it; otherwise the machine thread compiles the bytes.
+ */
+export function runCompiler(start: CompilerStart, sendModule?: (module: WasmModuleHandle) => void): void {
+  const { Module } = webAssembly();
   const control = new Int32Array(start.control);
   const request = new Int32Array(start.request);
   const result = new Uint8Array(start.result);
@@ -121,7 +138,8 @@ export function runCompiler(start: CompilerStart): void {
         codeBytes += builder.add(region, decoder.slot);
       }
       const bytes = builder.finish();
-      result.set(bytes);
+      if (sendModule === undefined) result.set(bytes);
+      else sendModule(new Module(bytes));
       control[CODE_BYTES] = codeBytes;
       control[LENGTH] = bytes.length;
     } catch {

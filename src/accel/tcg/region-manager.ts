@@ -1,6 +1,6 @@
 import { TB_FLAGS, TB_FUNC, TB_HOT, TB_INVALID } from '../../runtime/tcg/layout.ts';
 import type { TargetDescriptor } from '../../target/target.ts';
-import { CompileChannel, type CompilerStart, REQUEST_WORDS } from './compile-channel.ts';
+import { CompileChannel, REQUEST_WORDS, type StartCompiler } from './compile-channel.ts';
 import type { TcgCounters } from './counters.ts';
 import { hex64, LOG_OUT_ASM, type TcgLog } from './log.ts';
 import type { Region } from './region.ts';
@@ -18,7 +18,7 @@ import {
   TABLE_LIMIT,
 } from './tuning.ts';
 import { printCode } from './wasm/text.ts';
-import { type WasmTable, webAssembly } from './webassembly.ts';
+import { type WasmModuleHandle, type WasmTable, webAssembly } from './webassembly.ts';
 
 export interface RegionManagerOptions {
   readonly memory: TcgMemory;
@@ -33,7 +33,7 @@ export interface RegionManagerOptions {
   /** Compile every region at once, alone (tier=jit). */
   readonly eager: boolean;
   /** Starts a thread that calls `runCompiler`; without it regions are compiled on this thread. */
-  readonly startCompiler: ((start: CompilerStart) => void) | undefined;
+  readonly startCompiler: StartCompiler | undefined;
 }
 
 interface CompiledRegion {
@@ -88,7 +88,7 @@ export class RegionManager {
       return;
     const { helpers, localSlotLimit } = options.target;
     this.channel = new CompileChannel(options.memory.buffer, options.cpuBase, helpers, localSlotLimit);
-    options.startCompiler(this.channel.start);
+    this.channel.receiveModule = options.startCompiler(this.channel.start);
   }
 
   /** A block became hot; it must be the one at the RIP and KEY slots. */
@@ -149,7 +149,8 @@ export class RegionManager {
     if (this.channel !== undefined) return this.exchange(this.channel);
     if (this.queue.length === 0) return;
     const started = this.o.nowNs();
-    this.instantiate(this.builder.finish(), this.takeQueue());
+    const { Module } = webAssembly();
+    this.instantiate(new Module(this.builder.finish()), this.takeQueue());
     this.o.counters.compileNs += this.o.nowNs() - started;
   }
 
@@ -169,17 +170,17 @@ export class RegionManager {
 
   private receive(channel: CompileChannel): void {
     const started = this.o.nowNs();
-    const module = channel.take();
+    const batch = channel.take();
     const regions = this.sent;
     this.sent = [];
     for (const region of regions) this.queued.delete(region.entryTb);
     if (this.sentStale) {
       this.sentStale = false;
-    } else if (module === undefined) {
+    } else if (batch === undefined) {
       for (const region of regions) this.reject(region);
     } else {
-      this.instantiate(module.bytes, regions);
-      this.o.counters.regionBytes += module.codeBytes;
+      this.instantiate(batch.module, regions);
+      this.o.counters.regionBytes += batch.codeBytes;
     }
     this.o.counters.compileNs += this.o.nowNs() - started;
   }
@@ -191,10 +192,10 @@ export class RegionManager {
     return regions;
   }
 
-  private instantiate(bytes: Uint8Array, regions: readonly CompiledRegion[]): void {
+  private instantiate(module: WasmModuleHandle, regions: readonly CompiledRegion[]): void {
     const { o } = this;
-    const { Instance, Module } = webAssembly();
-    new Instance(new Module(bytes), {
+    const { Instance } = webAssembly();
+    new Instance(module, {
       env: { memory: o.memory.memory, table: o.table },
       runtime: o.runtime as unknown as Record<string, unknown>,
     });

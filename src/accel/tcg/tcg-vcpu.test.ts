@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { Worker } from 'node:worker_threads';
+import { startCompileThread } from '../../host/node/compile-thread.ts';
 import { expandHelpers } from '../../ir/helper-table.ts';
 import { OP } from '../../ir/ops.ts';
 import {
@@ -17,7 +17,7 @@ import {
 } from '../../runtime/x86/layout.ts';
 import type { TargetDescriptor } from '../../target/target.ts';
 import type { VcpuBus } from '../accelerator.ts';
-import type { CompilerStart } from './compile-channel.ts';
+import type { StartCompiler } from './compile-channel.ts';
 import { TcgMemory } from './tcg-memory.ts';
 import { type TcgTier, TcgVcpu } from './tcg-vcpu.ts';
 import { webAssembly } from './webassembly.ts';
@@ -177,7 +177,7 @@ function make(
   tier: TcgTier,
   program: readonly number[],
   at = 0x1000,
-  startCompiler?: (start: CompilerStart) => void,
+  startCompiler?: StartCompiler,
 ): { cpu: TcgVcpu; bus: Bus; ram: Uint8Array } {
   const memory = new TcgMemory(RAM);
   memory.setRamMap([{ start: 0, sizeBytes: RAM, ramOffset: 0, readOnly: false }]);
@@ -277,11 +277,8 @@ for (const tier of ['interp', 'jit', 'auto'] as const) {
   });
 }
 
-test('a background compiler delivers regions while the guest runs', async () => {
-  let worker: Worker | undefined;
-  const { cpu, bus, ram } = make('auto', [1, 1, 8, 0x40, 6, 256 - 6, HALT], 0x1000, (start) => {
-    worker = new Worker(new URL('../../host/node/compile-worker.js', import.meta.url), { workerData: start });
-  });
+test('a background compiler delivers regions while the guest runs', () => {
+  const { cpu, bus, ram } = make('auto', [1, 1, 8, 0x40, 6, 256 - 6, HALT], 0x1000, startCompileThread);
   let expected = 0;
   // a device rewrites the loop again and again, and empties the cache once, while its regions are being compiled
   bus.onOut = (count) => {
@@ -307,7 +304,6 @@ test('a background compiler delivers regions while the guest runs', async () => 
   assert.equal(cpu.readSlot(RAX), BigInt(expected));
   assert.ok(cpu.counters.regionModules > 0);
   cpu.dispose();
-  await worker?.terminate();
 });
 
 test('the block cache forgets everything when asked, and goes on', () => {

@@ -37,7 +37,7 @@ import {
 } from '../../runtime/x86/layout.ts';
 import type { TargetDescriptor } from '../../target/target.ts';
 import type { Vcpu, VcpuBus, VcpuExit } from '../accelerator.ts';
-import type { CompilerStart } from './compile-channel.ts';
+import type { StartCompiler } from './compile-channel.ts';
 import { formatCounters, TcgCounters } from './counters.ts';
 import { generateInterpreter } from './interp/generate.ts';
 import { hex64, LOG_EXEC, LOG_GUEST_ERRORS, LOG_INT, NO_LOG, type TcgLog } from './log.ts';
@@ -64,7 +64,7 @@ export interface TcgVcpuOptions {
   /** A clock for the counters only; nothing the guest sees depends on it. */
   readonly nowNs?: () => number;
   /** Starts a thread that calls `runCompiler(start)`; without it regions are compiled on the vCPU's own thread. */
-  readonly startCompiler?: (start: CompilerStart) => void;
+  readonly startCompiler?: StartCompiler;
 }
 
 const HALTED: VcpuExit = { kind: 'halted' };

@@ -1,10 +1,10 @@
 /** Entry of the machine thread: reads the runtime while its other modules load, then waits for the one message that starts it. */
 import { readFileSync, writeSync } from 'node:fs';
-import { parentPort, Worker, workerData } from 'node:worker_threads';
-import type { CompilerStart } from '../../accel/tcg/compile-channel.ts';
+import { parentPort, workerData } from 'node:worker_threads';
 import { compileRuntime, runMachineThread } from '../../system/machine-thread.ts';
 import type { MachineMessage, MachineStart } from '../../system/protocol.ts';
-import { distUrl, workerUrl } from './dist-files.ts';
+import { startCompileThread } from './compile-thread.ts';
+import { distUrl } from './dist-files.ts';
 import { monotonicClock } from './monotonic-clock.ts';
 
 export interface MachineWorkerData {
@@ -36,9 +36,7 @@ port.once('message', (start: MachineStart) => {
   const host = {
     post,
     clock: monotonicClock(epoch),
-    startCompiler: (compiler: CompilerStart) => {
-      new Worker(workerUrl('compile-worker'), { workerData: compiler, stdin: false, execArgv: [] }).unref();
-    },
+    startCompiler: startCompileThread,
     utcNowMs: () => Date.now(),
     writeLog:
       logFd >= 0 ? (text: string) => writeAll(logFd, text) : (text: string) => post({ kind: 'log', text }),
