@@ -3,13 +3,12 @@ import {
   JC_BITS,
   JC_ENTRIES,
   JC_ENTRY_SHIFT,
-  JC_FUNC,
-  JC_KEY,
-  JC_RIP,
-  JC_TB,
   SLOT_EXIT_REQUEST,
   SLOT_KEY,
   SLOT_RIP,
+  TB_FUNC,
+  TB_KEY,
+  TB_RIP,
 } from '../../runtime/tcg/layout.ts';
 import { assert } from '../../util/errors.ts';
 import { EXIT, type Region, type RegionBlock } from './region.ts';
@@ -255,7 +254,7 @@ class RegionCodegen {
   private guard(to: RegionBlock, dirty: number): void {
     const { code } = this;
     code.i32(0);
-    code.mem(W.I32_LOAD, this.o.cpuBase + jumpCacheOffset(to.ripLo) + JC_TB);
+    code.mem(W.I32_LOAD, this.o.cpuBase + jumpCacheOffset(to.ripLo));
     code.i32(to.tb);
     code.op(W.I32_NE);
     this.open(W.IF, PLAIN);
@@ -268,21 +267,23 @@ class RegionCodegen {
   /** Leaves for a constant RIP under the same key. */
   private leaveTo(dirty: number, ripLo: number, ripHi: number): void {
     const { code, cx, region } = this;
-    const entry = this.o.cpuBase + jumpCacheOffset(ripLo);
+    const tb = cx.scratch(W.I32, 0);
     cx.storeSlots(dirty);
     cx.storeRip(ripLo, ripHi);
     code.i32(0);
-    code.mem(W.I64_LOAD, entry + JC_RIP);
+    code.mem(W.I32_LOAD, this.o.cpuBase + jumpCacheOffset(ripLo));
+    code.localTee(tb);
+    code.mem(W.I64_LOAD, TB_RIP);
     code.i64(ripLo, ripHi);
     code.op(W.I64_EQ);
-    code.i32(0);
-    code.mem(W.I64_LOAD, entry + JC_KEY);
+    code.localGet(tb);
+    code.mem(W.I64_LOAD, TB_KEY);
     code.i64(region.keyLo, region.keyHi);
     code.op(W.I64_EQ);
     code.op(W.I32_AND);
     code.op1(W.IF, W.VOID);
-    code.i32(0);
-    code.mem(W.I32_LOAD, entry + JC_FUNC);
+    code.localGet(tb);
+    code.mem(W.I32_LOAD, TB_FUNC);
     this.tailCall();
     code.op(W.END);
     code.op(W.RETURN);
@@ -297,8 +298,7 @@ class RegionCodegen {
   private indirectJump(): void {
     const { code, cx } = this;
     const rip = cx.scratch(W.I64, 0);
-    const entry = cx.scratch(W.I32, 0);
-    const base = this.o.cpuBase + JC_BASE;
+    const tb = cx.scratch(W.I32, 0);
     cx.loadControl(W.I64_LOAD, SLOT_RIP);
     code.localTee(rip);
     code.op(W.I32_WRAP_I64);
@@ -311,18 +311,19 @@ class RegionCodegen {
     code.op(W.I32_AND);
     code.i32(JC_ENTRY_SHIFT);
     code.op(W.I32_SHL);
-    code.localTee(entry);
-    code.mem(W.I64_LOAD, base + JC_RIP);
+    code.mem(W.I32_LOAD, this.o.cpuBase + JC_BASE);
+    code.localTee(tb);
+    code.mem(W.I64_LOAD, TB_RIP);
     code.localGet(rip);
     code.op(W.I64_EQ);
-    code.localGet(entry);
-    code.mem(W.I64_LOAD, base + JC_KEY);
+    code.localGet(tb);
+    code.mem(W.I64_LOAD, TB_KEY);
     cx.loadControl(W.I64_LOAD, SLOT_KEY);
     code.op(W.I64_EQ);
     code.op(W.I32_AND);
     code.op1(W.IF, W.VOID);
-    code.localGet(entry);
-    code.mem(W.I32_LOAD, base + JC_FUNC);
+    code.localGet(tb);
+    code.mem(W.I32_LOAD, TB_FUNC);
     this.tailCall();
     code.op(W.END);
     code.op(W.RETURN);

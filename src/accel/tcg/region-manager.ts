@@ -219,7 +219,6 @@ export class RegionManager {
     region.state = 'installed';
     this.words[(region.entryTb + TB_FUNC) >>> 2] = region.slot;
     this.words[(region.entryTb + TB_HOT) >>> 2] = NEVER_HOT;
-    this.o.runtime.jc_update_func(region.entryTb);
   }
 
   // ---- the function table
@@ -270,7 +269,6 @@ export class RegionManager {
     this.queued.delete(entry);
     if ((this.words[(entry + TB_FLAGS) >>> 2]! & TB_INVALID) === 0) {
       this.words[(entry + TB_HOT) >>> 2] = o.hotThreshold;
-      o.runtime.jc_update_func(entry);
     }
     if (!wasQueued) this.releaseSlot(region.slot); // a queued one gives its slot back when its module has been instantiated
   }

@@ -7,12 +7,7 @@ import {
   JC_BASE,
   JC_BITS,
   JC_ENTRIES,
-  JC_ENTRY_SIZE,
-  JC_FUNC,
-  JC_IR,
-  JC_KEY,
-  JC_RIP,
-  JC_TB,
+  JC_ENTRY_SHIFT,
   SLOT_EXIT_REQUEST,
   SLOT_FAULT,
   SLOT_KEY,
@@ -20,6 +15,7 @@ import {
   SLOT_RIP,
   TB_ARENA,
   TB_DESCRIPTOR_SIZE,
+  TB_FUNC,
   TB_HOT,
   TB_IR,
   TB_KEY,
@@ -131,17 +127,13 @@ class Harness {
   entryAddress(rip: bigint): number {
     const low = lo(rip);
     return (
-      this.environment.cpuBase + JC_BASE + ((low ^ (low >>> JC_BITS)) & (JC_ENTRIES - 1)) * JC_ENTRY_SIZE
+      this.environment.cpuBase + JC_BASE + (((low ^ (low >>> JC_BITS)) & (JC_ENTRIES - 1)) << JC_ENTRY_SHIFT)
     );
   }
 
   jumpCache(rip: bigint, tb: number, func: number): void {
-    const entry = this.entryAddress(rip);
-    this.view.setBigUint64(entry + JC_RIP, rip, true);
-    this.view.setBigUint64(entry + JC_KEY, this.key, true);
-    this.view.setUint32(entry + JC_FUNC, func, true);
-    this.view.setUint32(entry + JC_IR, tb + TB_DESCRIPTOR_SIZE, true);
-    this.view.setUint32(entry + JC_TB, tb, true);
+    this.view.setUint32(tb + TB_FUNC, func, true);
+    this.view.setUint32(this.entryAddress(rip), tb, true);
   }
 
   /** Compiles the region of a block and makes the jump cache lead to it. Returns the number of its blocks. */

@@ -22,7 +22,6 @@ export interface RuntimeExports extends TbRuntime {
   set_rflags(value: bigint): void;
   set_interrupt_log?(enabled: number): void;
   jc_insert(tb: number): void;
-  jc_update_func(tb: number): void;
   tb_code_address(): number;
   tb_next_page(): number;
   tb_fault_next_page(): number;

@@ -4,21 +4,20 @@
  * entries. Lists of touched entries make a flush cost what was filled.
  */
 import {
-  FLUSH_LISTS, FLUSH_LISTS_SIZE, JC_BASE, JC_BITS, JC_ENTRIES, JC_ENTRY_SHIFT, JC_FUNC, JC_IR, JC_KEY, JC_RIP, JC_TB,
-  TB_FUNC, TB_HOST_PC2, TB_IR, TB_KEY, TB_RIP,
+  FLUSH_LISTS, FLUSH_LISTS_SIZE, JC_BASE, JC_BITS, JC_ENTRIES, JC_ENTRY_SHIFT, JC_STATE, TB_HOST_PC2, TB_KEY, TB_NONE,
+  TB_NO_KEY, TB_RIP,
 } from './layout';
 
 // @ts-ignore: decorator
 @external("env", "cpu_base")
 declare const CPU: i32;
 
-/** u32 of an entry, the runtime's own: JC_LISTED_* and JC_GLOBAL. */
-const JC_STATE: usize = 28;
+// State of an entry.
 /** The entry's index stands in the list of non-global / global entries. */
-const JC_LISTED_LOCAL: u32 = 1;
-const JC_LISTED_GLOBAL: u32 = 2;
+const JC_LISTED_LOCAL: u8 = 1;
+const JC_LISTED_GLOBAL: u8 = 2;
 /** The block's pages are global: the entry survives an address-space switch. */
-const JC_GLOBAL: u32 = 4;
+const JC_GLOBAL: u8 = 4;
 
 /** The second half of the flush lists: two lists of u16 indexes, then two page filters of FILTER_BITS bits. */
 const LISTS: u32 = <u32>FLUSH_LISTS + (<u32>FLUSH_LISTS_SIZE >> 1);
@@ -42,6 +41,12 @@ function cpu(): usize {
 @inline
 function entryOf(index: u32): usize {
   return cpu() + JC_BASE + (<usize>index << JC_ENTRY_SHIFT);
+}
+
+// @ts-ignore: decorator
+@inline
+function stateOf(index: u32): usize {
+  return cpu() + JC_STATE + index;
 }
 
 // @ts-ignore: decorator
@@ -79,17 +84,11 @@ function mayHave(filter: u32, linear: u64): bool {
   return (<u32>load<u8>(cpu() + filter + (bit >> 3)) & (<u32>1 << (bit & 7))) != 0;
 }
 
-// @ts-ignore: decorator
-@inline
-function clearEntry(entry: usize): void {
-  store<i64>(entry, -1, JC_KEY);
-  store<u32>(entry, 0, JC_TB);
-}
-
 /** Makes every entry empty, at start-up. */
 export function jcInit(): void {
-  memory.fill(entryOf(0), 0, JC_ENTRIES << JC_ENTRY_SHIFT);
-  for (let i: u32 = 0; i < <u32>JC_ENTRIES; i++) clearEntry(entryOf(i));
+  store<i64>(TB_NONE, TB_NO_KEY, TB_KEY);
+  memory.fill(entryOf(0), <u8>TB_NONE, JC_ENTRIES << JC_ENTRY_SHIFT);
+  memory.fill(stateOf(0), 0, JC_ENTRIES);
   memory.fill(cpu() + LOCAL_FILTER, 0, FILTER_BITS >> 2);
   localCount = 0;
   globalCount = 0;
@@ -100,8 +99,7 @@ export function jcInsert(tb: usize, global: bool): void {
   const rip = load<u64>(tb, TB_RIP);
   const key = load<u64>(tb, TB_KEY);
   const index = indexOf(rip);
-  const entry = entryOf(index);
-  let state = load<u32>(entry, JC_STATE) & ~JC_GLOBAL;
+  let state = load<u8>(stateOf(index)) & ~JC_GLOBAL;
   if (global) {
     if ((state & JC_LISTED_GLOBAL) == 0) {
       store<u16>(cpu() + GLOBAL_LIST + (globalCount++ << 1), index);
@@ -116,33 +114,23 @@ export function jcInsert(tb: usize, global: bool): void {
   const filter = global ? GLOBAL_FILTER : LOCAL_FILTER;
   markPage(filter, linear);
   if (load<u32>(tb, TB_HOST_PC2) != 0) markPage(filter, linear + 0x1000);
-  store<u64>(entry, rip, JC_RIP);
-  store<u64>(entry, key, JC_KEY);
-  store<u32>(entry, load<u32>(tb, TB_FUNC), JC_FUNC);
-  store<u32>(entry, load<u32>(tb, TB_IR), JC_IR);
-  store<u32>(entry, <u32>tb, JC_TB);
-  store<u32>(entry, state, JC_STATE);
+  store<u32>(entryOf(index), <u32>tb);
+  store<u8>(stateOf(index), state);
 }
 
 /** Drops the block's entry, if it has one. */
 export function jc_remove_tb(tb: i32): void {
   const entry = entryOf(indexOf(load<u64>(tb, TB_RIP)));
-  if (load<u32>(entry, JC_TB) == <u32>tb) clearEntry(entry);
-}
-
-/** Copies the block's table index into its entry, if it has one: after a region was installed or died. */
-export function jc_update_func(tb: i32): void {
-  const entry = entryOf(indexOf(load<u64>(tb, TB_RIP)));
-  if (load<u32>(entry, JC_TB) == <u32>tb) store<u32>(entry, load<u32>(tb, TB_FUNC), JC_FUNC);
+  if (load<u32>(entry) == <u32>tb) store<u32>(entry, TB_NONE);
 }
 
 function flushLocal(): void {
   const list = cpu() + LOCAL_LIST;
   for (let i: u32 = 0; i < localCount; i++) {
-    const entry = entryOf(load<u16>(list + (i << 1)));
-    const state = load<u32>(entry, JC_STATE);
-    if ((state & JC_GLOBAL) == 0) clearEntry(entry);
-    store<u32>(entry, state & ~JC_LISTED_LOCAL, JC_STATE);
+    const index = load<u16>(list + (i << 1));
+    const state = load<u8>(stateOf(index));
+    if ((state & JC_GLOBAL) == 0) store<u32>(entryOf(index), TB_NONE);
+    store<u8>(stateOf(index), state & ~JC_LISTED_LOCAL);
   }
   if (localCount != 0) memory.fill(cpu() + LOCAL_FILTER, 0, FILTER_BITS >> 3);
   localCount = 0;
@@ -151,10 +139,10 @@ function flushLocal(): void {
 function flushGlobal(): void {
   const list = cpu() + GLOBAL_LIST;
   for (let i: u32 = 0; i < globalCount; i++) {
-    const entry = entryOf(load<u16>(list + (i << 1)));
-    const state = load<u32>(entry, JC_STATE);
-    if ((state & JC_GLOBAL) != 0) clearEntry(entry);
-    store<u32>(entry, state & ~(JC_LISTED_GLOBAL | JC_GLOBAL), JC_STATE);
+    const index = load<u16>(list + (i << 1));
+    const state = load<u8>(stateOf(index));
+    if ((state & JC_GLOBAL) != 0) store<u32>(entryOf(index), TB_NONE);
+    store<u8>(stateOf(index), state & ~(JC_LISTED_GLOBAL | JC_GLOBAL));
   }
   if (globalCount != 0) memory.fill(cpu() + GLOBAL_FILTER, 0, FILTER_BITS >> 3);
   globalCount = 0;
@@ -174,10 +162,10 @@ export function jcFlushNonGlobal(): void {
 function flushPageIn(list: usize, count: u32, page: u64): void {
   for (let i: u32 = 0; i < count; i++) {
     const entry = entryOf(load<u16>(list + (i << 1)));
-    const tb = load<u32>(entry, JC_TB);
-    if (tb == 0) continue;
-    const first = linearOf(load<u64>(entry, JC_RIP), load<u64>(entry, JC_KEY)) >> 12;
-    if (first == page || (first + 1 == page && load<u32>(tb, TB_HOST_PC2) != 0)) clearEntry(entry);
+    const tb = load<u32>(entry);
+    if (tb == TB_NONE) continue;
+    const first = linearOf(load<u64>(tb, TB_RIP), load<u64>(tb, TB_KEY)) >> 12;
+    if (first == page || (first + 1 == page && load<u32>(tb, TB_HOST_PC2) != 0)) store<u32>(entry, TB_NONE);
   }
 }
 

@@ -37,21 +37,18 @@ export const TLB_SLOW_WATCH = 8;
 /** Mark of a global page (informational, in TLB_CODE's low bits never set on the fast path). */
 
 /**
- * Jump cache: JC_ENTRIES entries of JC_ENTRY_SIZE bytes, index = (rip ^ (rip >> JC_BITS)) & (JC_ENTRIES - 1), low 32 bits
- * of rip. Large because every transfer between regions goes through it: a Linux kernel that forks keeps ten thousand
- * blocks busy, and with 16 384 entries three quarters of the misses were conflicts.
+ * Jump cache: JC_ENTRIES u32 addresses of TB descriptors (TB_NONE = empty), index = (rip ^ (rip >> JC_BITS)) & (JC_ENTRIES - 1),
+ * low 32 bits of rip. A probe compares the descriptor's RIP and key. Large because every transfer between regions goes through
+ * it: a Linux kernel that forks keeps ten thousand blocks busy, and with 16 384 entries three quarters of the misses were
+ * conflicts. Bare addresses because the cache is probed for every block the interpreter runs: with RIP, key and function in the
+ * entry it was 2 MiB, and waiting for it was a fifth of the interpreter's time in a kernel's boot.
  */
 export const JC_BASE = 0x20_0000;
 export const JC_BITS = 16;
 export const JC_ENTRIES = 65536;
-export const JC_ENTRY_SIZE = 32;
-export const JC_ENTRY_SHIFT = 5;
-/** i64 rip, i64 key (-1 = empty: no valid key has all bits set), u32 func (table index, 0 = interpreter), u32 ir, u32 tb. */
-export const JC_RIP = 0;
-export const JC_KEY = 8;
-export const JC_FUNC = 16;
-export const JC_IR = 20;
-export const JC_TB = 24;
+export const JC_ENTRY_SHIFT = 2;
+/** One byte per entry, the runtime's own: on which lists it stands. */
+export const JC_STATE = 0x24_0000;
 /** Lists of touched entries, so that a flush costs what was filled: the soft TLB's in the first half, the jump cache's in the second. */
 export const FLUSH_LISTS = 0x10_0000;
 export const FLUSH_LISTS_SIZE = 0x10_0000;
@@ -88,7 +85,10 @@ export const TB_ARENA_END = 0x7b0_0000;
 /** Guest RAM and ROM. */
 export const RAM_BASE = 0x800_0000;
 
-// ---- TranslationBlock descriptor (64 bytes, followed by its IR)
+// ---- TranslationBlock descriptor (64 bytes in one cache line, followed by its IR)
+/** A descriptor with a key that no block has (TB_NO_KEY in both halves); nothing else of it is valid. */
+export const TB_NONE = 0;
+export const TB_NO_KEY = -1;
 export const TB_RIP = 0;
 export const TB_KEY = 8;
 /** Host address of the first code byte: the block's physical identity. */

@@ -5,4 +5,4 @@ export * from './system-exports';
 export * from './fpu-exports';
 export * from './sse-exports';
 export * from '../tcg/tb-find';
-export { jc_flush_all, jc_remove_tb, jc_update_func } from '../tcg/jump-cache';
+export { jc_flush_all, jc_remove_tb } from '../tcg/jump-cache';

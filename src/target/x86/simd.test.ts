@@ -13,14 +13,10 @@ import {
   JC_BASE,
   JC_BITS,
   JC_ENTRIES,
-  JC_ENTRY_SIZE,
-  JC_FUNC,
-  JC_IR,
-  JC_KEY,
-  JC_RIP,
-  JC_TB,
+  JC_ENTRY_SHIFT,
   TB_ARENA,
   TB_DESCRIPTOR_SIZE,
+  TB_FUNC,
   TB_HOT,
   TB_IR,
   TB_KEY,
@@ -183,14 +179,10 @@ class Machine {
     view.setBigUint64(TB_ARENA + TB_RIP, BigInt(CODE_RIP), true);
     view.setInt32(TB_ARENA + TB_HOT, -1, true);
     const index = (CODE_RIP ^ (CODE_RIP >> JC_BITS)) & (JC_ENTRIES - 1);
-    const entry = VCPU_BASE + JC_BASE + index * JC_ENTRY_SIZE;
-    view.setBigUint64(entry + JC_RIP, BigInt(CODE_RIP), true);
-    view.setBigUint64(entry + JC_KEY, BigInt(FLAGS), true);
-    view.setUint32(entry + JC_FUNC, compiled ? 1 : 0, true);
-    view.setUint32(entry + JC_IR, block, true);
-    view.setUint32(entry + JC_TB, TB_ARENA, true);
-    if (!compiled) return;
+    view.setUint32(VCPU_BASE + JC_BASE + (index << JC_ENTRY_SHIFT), TB_ARENA, true);
     view.setBigUint64(TB_ARENA + TB_KEY, BigInt(FLAGS), true);
+    view.setUint32(TB_ARENA + TB_FUNC, compiled ? 1 : 0, true);
+    if (!compiled) return;
     view.setInt32(TB_ARENA + TB_IR, block, true);
     view.setInt32(TB_ARENA + TB_SIZE, code.length | (1 << 16), true);
     this.compile();

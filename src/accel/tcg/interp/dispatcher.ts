@@ -6,22 +6,21 @@ import {
   JC_BITS,
   JC_ENTRIES,
   JC_ENTRY_SHIFT,
-  JC_FUNC,
-  JC_KEY,
-  JC_RIP,
   SLOT_EXIT_REASON,
   SLOT_EXIT_REQUEST,
   SLOT_FAULT,
   SLOT_KEY,
   SLOT_RIP,
   TB_FUNC,
+  TB_KEY,
+  TB_RIP,
 } from '../../../runtime/tcg/layout.ts';
 import type { WasmCode } from '../wasm/code.ts';
 import * as W from '../wasm/opcodes.ts';
 import type { InterpContext } from './context.ts';
 
-/** Pushes the jump-cache entry's byte offset from cpu_base for the rip in local `rip`. */
-export function jumpCacheEntry(code: WasmCode, rip: number): void {
+/** Pushes the address of the descriptor that the jump cache has for the rip in local `rip`. */
+export function probeJumpCache(code: WasmCode, cpuBase: number, rip: number): void {
   code.localGet(rip);
   code.localGet(rip);
   code.i64s(JC_BITS);
@@ -32,18 +31,18 @@ export function jumpCacheEntry(code: WasmCode, rip: number): void {
   code.op(W.I32_AND);
   code.i32(JC_ENTRY_SHIFT);
   code.op(W.I32_SHL);
+  code.mem(W.I32_LOAD, cpuBase + JC_BASE);
 }
 
-/** Leaves an i64 on the stack that is zero if entry `e` is for `rip` and the KEY slot. */
-export function entryDiffers(cx: InterpContext, e: number, rip: number): void {
+/** Leaves an i64 on the stack that is zero if the descriptor in local `tb` is for `rip` and the KEY slot. */
+export function blockDiffers(cx: InterpContext, tb: number, rip: number): void {
   const { code } = cx;
-  const base = cx.cpuBase + JC_BASE;
-  code.localGet(e);
-  code.mem(W.I64_LOAD, base + JC_RIP);
+  code.localGet(tb);
+  code.mem(W.I64_LOAD, TB_RIP);
   code.localGet(rip);
   code.op(W.I64_XOR);
-  code.localGet(e);
-  code.mem(W.I64_LOAD, base + JC_KEY);
+  code.localGet(tb);
+  code.mem(W.I64_LOAD, TB_KEY);
   cx.loadControl(W.I64_LOAD, SLOT_KEY);
   code.op(W.I64_XOR);
   code.op(W.I64_OR);
@@ -54,7 +53,7 @@ export function emitDispatcher(cx: InterpContext, run: number, tbFind: number, v
   const { code } = cx;
   code.begin(0);
   const rip = code.local(W.I64);
-  const e = code.local(W.I32);
+  const tb = code.local(W.I32);
   const func = code.local(W.I32);
   cx.storeControl(SLOT_EXIT_REASON, W.I64_STORE, () => code.i64s(0));
   code.op1(W.LOOP, W.VOID);
@@ -63,17 +62,17 @@ export function emitDispatcher(cx: InterpContext, run: number, tbFind: number, v
   leaveIf(cx, EXIT_REQUESTED);
   cx.loadControl(W.I64_LOAD, SLOT_RIP);
   code.localSet(rip);
-  jumpCacheEntry(code, rip);
-  code.localSet(e);
-  entryDiffers(cx, e, rip);
-  code.op(W.I64_EQZ);
+  probeJumpCache(code, cx.cpuBase, rip);
+  code.localSet(tb);
+  blockDiffers(cx, tb, rip);
+  code.i64s(0);
+  code.op(W.I64_NE);
   code.op1(W.IF, W.VOID);
-  code.localGet(e);
-  code.mem(W.I32_LOAD, cx.cpuBase + JC_BASE + JC_FUNC);
-  code.localSet(func);
-  code.op(W.ELSE);
-  findBlock(cx, func, tbFind);
+  findBlock(cx, tb, tbFind);
   code.op(W.END);
+  code.localGet(tb);
+  code.mem(W.I32_LOAD, TB_FUNC);
+  code.localSet(func);
   code.localGet(func);
   code.op1(W.IF, W.VOID);
   code.localGet(func);
@@ -104,10 +103,9 @@ function leave(cx: InterpContext, reason: number): void {
   code.op(W.RETURN);
 }
 
-/** Slow look-up; sets `func` or returns. */
-function findBlock(cx: InterpContext, func: number, tbFind: number): void {
+/** Slow look-up; sets `tb` or returns. */
+function findBlock(cx: InterpContext, tb: number, tbFind: number): void {
   const { code } = cx;
-  const tb = cx.scratch(W.I32, 0);
   code.op1(W.CALL, tbFind);
   code.localTee(tb);
   code.op(W.I32_EQZ);
@@ -116,9 +114,6 @@ function findBlock(cx: InterpContext, func: number, tbFind: number): void {
   leaveIf(cx, EXIT_FAULT);
   leave(cx, EXIT_TRANSLATE);
   code.op(W.END);
-  code.localGet(tb);
-  code.mem(W.I32_LOAD, TB_FUNC);
-  code.localSet(func);
 }
 
 /** FAULT → EXIT_REASON if the runtime set one, else EXIT_FAULT. No fault → return if EXIT_REASON was set. */

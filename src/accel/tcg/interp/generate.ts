@@ -2,14 +2,12 @@ import type { HelperInfo } from '../../../ir/helper-table.ts';
 import { OP_INFO, type OpInfo } from '../../../ir/ops.ts';
 import {
   EXIT_HOT,
-  JC_BASE,
-  JC_FUNC,
-  JC_IR,
-  JC_TB,
   SLOT_EXIT_ARG,
   SLOT_EXIT_REASON,
   SLOT_EXIT_REQUEST,
   SLOT_RIP,
+  TB_DESCRIPTOR_SIZE,
+  TB_FUNC,
   TB_HOT,
 } from '../../../runtime/tcg/layout.ts';
 import { LOWERING_OF } from '../lowering.ts';
@@ -17,7 +15,7 @@ import { WasmCode } from '../wasm/code.ts';
 import { EXTERNAL_FUNCTION, WasmModule } from '../wasm/module.ts';
 import * as W from '../wasm/opcodes.ts';
 import { InterpContext, type InterpFlow, type InterpFunctions } from './context.ts';
-import { emitDispatcher, entryDiffers, jumpCacheEntry } from './dispatcher.ts';
+import { blockDiffers, emitDispatcher, probeJumpCache } from './dispatcher.ts';
 import { FUSIONS, type Fusion } from './fusion.ts';
 import { FIELD_ELSE, FIELD_IMM, FIELD_X } from './operands.ts';
 import { emitSlowPath, SLOW_PARAMS } from './slow-path.ts';
@@ -162,12 +160,11 @@ class Generator {
     code.local(W.I32);
     code.local(W.I32);
     const rip = code.local(W.I64);
-    const e = code.local(W.I32);
     const cx: InterpContext = this.context(this.runFlow(() => cx, rip));
     cx.loadControl(W.I64_LOAD, SLOT_RIP);
     code.localSet(rip);
     code.op1(W.LOOP, W.VOID);
-    this.enterBlock(cx, rip, e);
+    this.enterBlock(cx, rip);
     code.op1(W.LOOP, W.VOID);
     this.runCases(cx);
     code.op(W.END);
@@ -177,33 +174,30 @@ class Generator {
   }
 
   /** With `rip` set: stores RIP, finds the block, polls, counts; falls through with `ip` and `tb` set or returns. */
-  private enterBlock(cx: InterpContext, rip: number, e: number): void {
+  private enterBlock(cx: InterpContext, rip: number): void {
     const { code } = this;
-    const base = this.cpuBase + JC_BASE;
     cx.storeControl(SLOT_RIP, W.I64_STORE, () => code.localGet(rip));
-    jumpCacheEntry(code, rip);
-    code.localSet(e);
-    entryDiffers(cx, e, rip);
+    probeJumpCache(code, this.cpuBase, rip);
+    code.localSet(TB);
+    blockDiffers(cx, TB, rip);
     code.i64s(0);
     code.op(W.I64_NE);
     this.returnIf();
-    code.localGet(e);
-    code.mem(W.I32_LOAD, base + JC_FUNC);
+    code.localGet(TB);
+    code.mem(W.I32_LOAD, TB_FUNC);
     code.op1(W.IF, W.VOID);
-    code.localGet(e);
-    code.mem(W.I32_LOAD, base + JC_FUNC);
+    code.localGet(TB);
+    code.mem(W.I32_LOAD, TB_FUNC);
     code.op1(W.RETURN_CALL_INDIRECT, this.voidType);
     code.byte(0);
     code.op(W.END);
     code.i32(this.cpuBase + SLOT_EXIT_REQUEST);
     code.mem(W.I32_ATOMIC_LOAD, 0, 2);
     this.returnIf();
-    code.localGet(e);
-    code.mem(W.I32_LOAD, base + JC_TB);
-    code.localSet(TB);
     this.countDown(cx);
-    code.localGet(e);
-    code.mem(W.I32_LOAD, base + JC_IR);
+    code.localGet(TB);
+    code.i32(TB_DESCRIPTOR_SIZE);
+    code.op(W.I32_ADD);
     code.localSet(IP);
   }
 

@@ -6,16 +6,13 @@ import {
   JC_BASE,
   JC_BITS,
   JC_ENTRIES,
-  JC_ENTRY_SIZE,
-  JC_FUNC,
-  JC_IR,
-  JC_KEY,
-  JC_RIP,
-  JC_TB,
+  JC_ENTRY_SHIFT,
   SLOT_KEY,
   TB_ARENA,
   TB_DESCRIPTOR_SIZE,
+  TB_FUNC,
   TB_HOT,
+  TB_KEY,
   TB_RIP,
 } from '../../../runtime/tcg/layout.ts';
 import { RAX, RBX, RCX, RDX, RSI, TEMP_BASE, TEMP_LIMIT } from '../../../runtime/x86/layout.ts';
@@ -39,7 +36,7 @@ function makeInterpreter(environment: OpEnvironment, fuse: boolean): OpBackend {
   const code = tb + TB_DESCRIPTOR_SIZE;
   const low = Number(BLOCK_RIP & 0xffff_ffffn);
   const index = (low ^ Number((BLOCK_RIP >> BigInt(JC_BITS)) & 0xffff_ffffn)) & (JC_ENTRIES - 1);
-  const entry = cpuBase + JC_BASE + index * JC_ENTRY_SIZE;
+  const entry = cpuBase + JC_BASE + (index << JC_ENTRY_SHIFT);
   return {
     name: fuse ? 'interpreter with fusion' : 'interpreter',
     run(emit) {
@@ -48,11 +45,9 @@ function makeInterpreter(environment: OpEnvironment, fuse: boolean): OpBackend {
       if (fuse) fuseBlock(words, code, ir.address, TEMP_BASE);
       view.setBigUint64(tb + TB_RIP, BLOCK_RIP, true);
       view.setInt32(tb + TB_HOT, -1, true);
-      view.setBigUint64(entry + JC_RIP, BLOCK_RIP, true);
-      view.setBigUint64(entry + JC_KEY, view.getBigUint64(cpuBase + SLOT_KEY, true), true);
-      view.setUint32(entry + JC_FUNC, 0, true);
-      view.setUint32(entry + JC_IR, code, true);
-      view.setUint32(entry + JC_TB, tb, true);
+      view.setBigUint64(tb + TB_KEY, view.getBigUint64(cpuBase + SLOT_KEY, true), true);
+      view.setUint32(tb + TB_FUNC, 0, true);
+      view.setUint32(entry, tb, true);
       enter();
     },
   };
