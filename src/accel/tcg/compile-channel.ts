@@ -80,7 +80,7 @@ export class CompileChannel {
   }
 
   /** Hands over a batch; only while idle. */
-  send(words: readonly number[]): void {
+  send(words: Int32Array): void {
     this.request.set(words);
     this.control[LENGTH] = words.length;
     Atomics.store(this.control, STATE, REQUESTED);

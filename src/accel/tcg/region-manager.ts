@@ -62,7 +62,8 @@ export class RegionManager {
   private readonly queued = new Set<number>();
   private readonly channel: CompileChannel | undefined;
   /** The queue's regions for the background compiler. */
-  private request: number[] = [];
+  private readonly request = new Int32Array(REQUEST_WORDS);
+  private requestLength = 0;
   /** Regions that the background compiler works on; empty with `sentStale` set when its result is to be thrown away. */
   private sent: CompiledRegion[] = [];
   private sentStale = false;
@@ -112,7 +113,7 @@ export class RegionManager {
     const { o } = this;
     const started = o.nowNs();
     const region = this.former.form(entryTb);
-    if (this.request.length + encodedSize(region) > REQUEST_WORDS) return;
+    if (this.requestLength + encodedSize(region) > REQUEST_WORDS) return;
     const slot = this.takeSlot();
     const compiled: CompiledRegion = {
       entryTb,
@@ -127,7 +128,7 @@ export class RegionManager {
     o.counters.regionBlocks += region.blocks.length;
     o.counters.regionInsns += region.insns;
     if (this.channel !== undefined) {
-      encodeRegion(region, slot, this.request);
+      this.requestLength = encodeRegion(region, slot, this.request, this.requestLength);
     } else {
       const bytes = this.builder.add(region, slot);
       o.counters.regionBytes += bytes;
@@ -162,8 +163,8 @@ export class RegionManager {
   private exchange(channel: CompileChannel): void {
     if (channel.isDone) this.receive(channel);
     if (this.queue.length === 0 || !channel.isIdle) return;
-    channel.send(this.request);
-    this.request = [];
+    channel.send(this.request.subarray(0, this.requestLength));
+    this.requestLength = 0;
     this.sent = this.queue;
     this.queue = [];
   }
@@ -286,7 +287,7 @@ export class RegionManager {
     if (this.queue.length > 0) this.builder.finish();
     this.queue = [];
     this.queued.clear();
-    this.request = [];
+    this.requestLength = 0;
     if (this.sent.length > 0) this.sentStale = true;
     this.sent = [];
     const interpreter = table.get(0);

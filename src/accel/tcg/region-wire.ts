@@ -19,8 +19,9 @@ export function encodedSize(region: Region): number {
   return words;
 }
 
-/** Appends a region to `out`. */
-export function encodeRegion(region: Region, slot: number, out: number[]): void {
+/** Writes a region to `out` from index `start`, with room for `encodedSize` words; returns the index behind it. */
+export function encodeRegion(region: Region, slot: number, out: Int32Array, start: number): number {
+  let p = start;
   const pages = new Map<number, number>();
   const numberOf = (page: number): number => {
     const known = pages.get(page);
@@ -28,22 +29,25 @@ export function encodeRegion(region: Region, slot: number, out: number[]): void 
     pages.set(page, pages.size);
     return pages.size - 1;
   };
-  out.push(slot, region.keyLo, region.keyHi, region.insns, region.blocks.length);
+  out[p++] = slot;
+  out[p++] = region.keyLo;
+  out[p++] = region.keyHi;
+  out[p++] = region.insns;
+  out[p++] = region.blocks.length;
   for (const b of region.blocks) {
-    out.push(
-      b.tb,
-      b.ripLo,
-      b.ripHi,
-      b.irStart,
-      b.terminator,
-      b.taken,
-      b.other,
-      numberOf(b.page),
-      numberOf(b.page2),
-      b.returns.length,
-    );
-    out.push(...b.returns);
+    out[p++] = b.tb;
+    out[p++] = b.ripLo;
+    out[p++] = b.ripHi;
+    out[p++] = b.irStart;
+    out[p++] = b.terminator;
+    out[p++] = b.taken;
+    out[p++] = b.other;
+    out[p++] = numberOf(b.page);
+    out[p++] = numberOf(b.page2);
+    out[p++] = b.returns.length;
+    for (const r of b.returns) out[p++] = r;
   }
+  return p;
 }
 
 /** Reads regions back; lists their operations from the IR. */
