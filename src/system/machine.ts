@@ -1,7 +1,7 @@
 /** A virtual machine on the machine thread: board, vCPU, clocks, character devices and the requests of the main thread. */
 import type { VcpuBus, VcpuExit } from '../accel/accelerator.ts';
 import type { StartCompiler } from '../accel/tcg/compile-channel.ts';
-import { LOG_EXEC, LOG_GUEST_ERRORS, LOG_UNIMP, type TcgLog } from '../accel/tcg/log.ts';
+import { LOG_EXEC, LOG_GUEST_ERRORS, LOG_MMU, LOG_UNIMP, type TcgLog } from '../accel/tcg/log.ts';
 import { TcgMemory } from '../accel/tcg/tcg-memory.ts';
 import { TcgVcpu } from '../accel/tcg/tcg-vcpu.ts';
 import type { WasmModuleHandle } from '../accel/tcg/webassembly.ts';
@@ -223,6 +223,7 @@ export class Machine implements LoopClient {
   #setA20(open: boolean): void {
     if (open === this.#a20) return;
     this.#a20 = open;
+    if ((this.log.mask & LOG_MMU) !== 0) this.log.write(`A20 update: a20=${open ? 1 : 0}\n`);
     this.#applyA20();
   }
 

@@ -1,8 +1,8 @@
 // The boots that "npm test" includes: our own guests, and Debian's cloud kernel to a shell.
 
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import { cpus, loadavg } from 'node:os';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { emulatorCommand, emulatorMissing, root } from '../support/emulator.ts';
@@ -40,6 +40,30 @@ async function runOwnGuest(guest: string, ...more: string[]): Promise<string> {
 test('the self-test guest passes', async (t) => {
   if (skipWithout(t, emulatorMissing())) return;
   assert.match(await runOwnGuest('selftest'), /result +passed/);
+});
+
+test('the items of -d write what they are named after', async (t) => {
+  if (skipWithout(t, emulatorMissing())) return;
+  const directory = mkdtempSync(join(tmpdir(), 'lyrebird-'));
+  try {
+    const expected: Readonly<Record<string, RegExp>> = {
+      in_asm: /^IN:\n0x[0-9a-f]+: {2}\S/m,
+      op: /^OP: {2}[0-9a-f]{16} flags/m,
+      op_opt: /^OP after optimization: {2}[0-9a-f]{16}/m,
+      out_asm: /^OUT: region at [0-9a-f]{16}/m,
+      int: /^int v=[0-9a-f]{2} /m,
+      exec: /^Trace 0: /m,
+      mmu: /^CR0 update: CR0=0x[0-9a-f]{16}\nCR/m,
+    };
+    for (const [item, pattern] of Object.entries(expected)) {
+      const log = join(directory, item);
+      // every block is compiled, so that there is code to show
+      await runOwnGuest('modes', '-accel', 'tcg,tier=jit', '-d', item, '-D', log);
+      assert.match(readFileSync(log, 'latin1'), pattern, item);
+    }
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });
 
 test('lyrebird selftest reports processor, memory and speed in under 5 s', async (t) => {

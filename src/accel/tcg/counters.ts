@@ -22,6 +22,11 @@ export class TcgCounters {
   interrupts = 0;
   smcRetries = 0;
   exits = 0;
+  /** Time in guest code, helpers and devices it called included. */
+  guestNs = 0;
+  /** How often an exit request found the guest in a block of the interpreter and in a region. */
+  interpreterSamples = 0;
+  regionSamples = 0;
 }
 
 /** What only the runtime counts. */
@@ -31,6 +36,14 @@ export interface RuntimeCounts {
 }
 
 const ms = (ns: number): string => (ns / 1e6).toFixed(1);
+
+/** Exit requests come with the ticks of host time, so where they find the guest tells how the time divides. */
+function tierShares(c: TcgCounters): string {
+  const samples = c.interpreterSamples + c.regionSamples;
+  if (samples === 0) return 'no samples yet';
+  const share = (n: number): string => `${ms((c.guestNs * n) / samples)} ms`;
+  return `interpreter ${share(c.interpreterSamples)}, regions ${share(c.regionSamples)} by ${samples} samples`;
+}
 
 /** The report of `info jit`. */
 export function formatCounters(c: TcgCounters, runtime: RuntimeCounts): string {
@@ -45,6 +58,7 @@ export function formatCounters(c: TcgCounters, runtime: RuntimeCounts): string {
     `regions invalidated   ${c.regionsInvalidated}`,
     `code generation time  ${ms(c.emitNs)} ms`,
     `wasm compile time     ${ms(c.compileNs)} ms`,
+    `time in guest code    ${ms(c.guestNs)} ms (${tierShares(c)})`,
     `TLB misses            ${runtime.tlbFills}`,
     `TLB flushes           ${runtime.tlbFlushes}`,
     `exits to the loop     ${c.exits} (${c.exceptions} exceptions, ${c.interrupts} interrupts)`,

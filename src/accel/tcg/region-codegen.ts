@@ -6,9 +6,11 @@ import {
   SLOT_EXIT_REQUEST,
   SLOT_KEY,
   SLOT_RIP,
+  SLOT_SAMPLED_TIER,
   TB_FUNC,
   TB_KEY,
   TB_RIP,
+  TIER_REGION,
 } from '../../runtime/tcg/layout.ts';
 import { assert } from '../../util/errors.ts';
 import { EXIT, type Region, type RegionBlock } from './region.ts';
@@ -80,7 +82,8 @@ class RegionCodegen {
     this.open(W.BLOCK, INDIRECT_LABEL);
     if (this.graph.isLoop[region.entry] === 0) {
       this.pushExitRequest();
-      this.returnIf();
+      this.open(W.IF, PLAIN);
+      this.leaveOnRequest();
     }
     cx.loadSlots(flow.loads);
     this.tree(region.entry);
@@ -156,6 +159,14 @@ class RegionCodegen {
     this.open(W.IF, PLAIN);
     this.cx.storeSlots(this.flow.dirtyIn[b]!);
     this.cx.storeRip(block.ripLo, block.ripHi);
+    this.leaveOnRequest();
+  }
+
+  /** Ends the `if` around it. */
+  private leaveOnRequest(): void {
+    this.code.i32(0);
+    this.code.i32(TIER_REGION);
+    this.code.mem(W.I32_STORE, this.o.cpuBase + SLOT_SAMPLED_TIER);
     this.code.op(W.RETURN);
     this.close();
   }

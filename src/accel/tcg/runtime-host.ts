@@ -20,7 +20,7 @@ export interface RuntimeExports extends TbRuntime {
   update_hflags(): void;
   get_rflags(): bigint;
   set_rflags(value: bigint): void;
-  set_interrupt_log?(enabled: number): void;
+  set_log(items: number): void;
   jc_insert(tb: number): void;
   tb_code_address(): number;
   tb_next_page(): number;
@@ -32,6 +32,8 @@ export interface HostHooks {
   codeWritten(hostAddr: number, size: number): void;
   guestError(code: number, argument: number): void;
   logInterrupt(vector: number, kind: number): void;
+  /** Control register 0, 3, 4 got a value; 2: a page fault at that address with this error code. */
+  logMmu(register: number, lo: number, hi: number, error: number): void;
 }
 
 /** Web Crypto, global in browsers and in Node.js from 19 on. */
@@ -72,5 +74,6 @@ export function hostImports(
     random32: () => crypto.getRandomValues(new Int32Array(1))[0]!,
     guest_error: (code, argument) => call(() => hooks.guestError(code!, argument!)),
     log_interrupt: (vector, kind) => call(() => hooks.logInterrupt(vector!, kind!)),
+    log_mmu: (register, lo, hi, error) => call(() => hooks.logMmu(register!, lo!, hi!, error!)),
   };
 }

@@ -20,7 +20,7 @@ import type {
 } from '../../target/target.ts';
 import type { TcgCounters } from './counters.ts';
 import { fuseBlock } from './interp/fusion.ts';
-import { hex64, LOG_IN_ASM, LOG_OP, type TcgLog } from './log.ts';
+import { hex64, LOG_IN_ASM, LOG_OP, LOG_OP_OPT, type TcgLog } from './log.ts';
 import type { RuntimeExports } from './runtime-host.ts';
 import { TB_MAX_BYTES, type TbCache } from './tb-cache.ts';
 import type { TcgMemory } from './tcg-memory.ts';
@@ -121,7 +121,7 @@ export class TbTranslator {
     request.flags = words[slots + (SLOT_KEY >> 2)]! | 0;
     request.csBase = words[slots + (SLOT_KEY >> 2) + 1]! | 0;
     request.maxInsns = (request.flags & SINGLE_INSN_FLAGS) !== 0 ? 1 : maxInsns;
-    const logging = (o.log.mask & (LOG_IN_ASM | LOG_OP)) !== 0;
+    const logging = (o.log.mask & (LOG_IN_ASM | LOG_OP | LOG_OP_OPT)) !== 0;
     if (logging) request.onInsn = this.onInsn;
     else delete request.onInsn;
     this.insns.length = 0;
@@ -133,7 +133,10 @@ export class TbTranslator {
     result.crossesPage = false;
     o.target.translateBlock(request, this.ir, result);
     if (result.insns === 0) return 0;
+    if (logging) this.logBlock(irStart, this.ir.address);
     const irEnd = removeDeadStores(this.passes, irStart, this.ir.address);
+    if ((o.log.mask & LOG_OP_OPT) !== 0)
+      o.log.write(`${this.opText('OP after optimization', irStart, irEnd)}\n`);
     o.cache.commit(tb, {
       ripLo: request.ripLo,
       ripHi: request.ripHi,
@@ -147,7 +150,6 @@ export class TbTranslator {
       hot: cached ? this.hotThreshold : NEVER_HOT,
       cached,
     });
-    if (logging) this.logBlock(irStart, irEnd);
     this.count(result, irEnd - irStart, o.nowNs() - started);
     fuseBlock(o.memory.i32, irStart, irEnd, TEMP_BASE);
     return tb;
@@ -162,8 +164,9 @@ export class TbTranslator {
     counters.translateNs += ns;
   }
 
+  /** Guest code and the operations that the front end made of it. */
   private logBlock(irStart: number, irEnd: number): void {
-    const { log, target, memory } = this.o;
+    const { log, target } = this.o;
     const { request, insns } = this;
     let text = '';
     if ((log.mask & LOG_IN_ASM) !== 0) {
@@ -176,11 +179,17 @@ export class TbTranslator {
         text += `0x${linear.toString(16).padStart(8, '0')}:  ${target.disassemble(bytes, at, request.flags).text}\n`;
       }
     }
-    if ((log.mask & LOG_OP) !== 0) {
-      text += `OP:  ${hex64(request.ripHi, request.ripLo)} flags ${(request.flags >>> 0).toString(16)}\n`;
-      text += `${printIr(memory.i32, irStart, irEnd, { ...target, tempBase: TEMP_BASE })}\n`;
-    }
-    log.write(`${text}\n`);
+    if ((log.mask & LOG_OP) !== 0) text += this.opText('OP', irStart, irEnd);
+    if (text !== '') log.write(`${text}\n`);
+  }
+
+  private opText(title: string, irStart: number, irEnd: number): string {
+    const { target, memory } = this.o;
+    const { ripHi, ripLo, flags } = this.request;
+    return (
+      `${title}:  ${hex64(ripHi, ripLo)} flags ${(flags >>> 0).toString(16)}\n` +
+      `${printIr(memory.i32, irStart, irEnd, { ...target, tempBase: TEMP_BASE })}\n`
+    );
   }
 
   private codeBytes(offset: number, length: number): Uint8Array {

@@ -3,6 +3,7 @@ import {
   EXIT_DEBUG,
   EXIT_FAULT,
   EXIT_HOT,
+  EXIT_REQUESTED,
   EXIT_SHUTDOWN,
   EXIT_TRANSLATE,
   FAULT_EXCEPTION,
@@ -10,6 +11,8 @@ import {
   FAULT_SMC,
   REQUEST_INTERRUPT,
   REQUEST_RETURN,
+  RUNTIME_LOG_INTERRUPTS,
+  RUNTIME_LOG_MMU,
   SLOT_EXIT_ARG,
   SLOT_EXIT_REASON,
   SLOT_EXIT_REQUEST,
@@ -19,7 +22,10 @@ import {
   SLOT_KEY,
   SLOT_RESTORE,
   SLOT_RIP,
+  SLOT_SAMPLED_TIER,
   TB_HOT,
+  TIER_INTERPRETER,
+  TIER_REGION,
 } from '../../runtime/tcg/layout.ts';
 import {
   CC_OP,
@@ -40,7 +46,7 @@ import type { Vcpu, VcpuBus, VcpuExit } from '../accelerator.ts';
 import type { StartCompiler } from './compile-channel.ts';
 import { formatCounters, TcgCounters } from './counters.ts';
 import { generateInterpreter } from './interp/generate.ts';
-import { hex64, LOG_EXEC, LOG_GUEST_ERRORS, LOG_INT, NO_LOG, type TcgLog } from './log.ts';
+import { hex64, LOG_EXEC, LOG_GUEST_ERRORS, LOG_INT, LOG_MMU, NO_LOG, type TcgLog } from './log.ts';
 import { RegionManager } from './region-manager.ts';
 import { hostImports, type RuntimeExports } from './runtime-host.ts';
 import { TbCache } from './tb-cache.ts';
@@ -89,6 +95,7 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
   private readonly regions: RegionManager | undefined;
   private readonly tier: TcgTier;
   private readonly enter: () => number;
+  private readonly nowNs: () => number;
   /** Block from outside RAM that must be forgotten at the next exit, or 0. */
   private uncached = 0;
   private lastTraced = 0;
@@ -104,6 +111,7 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
     this.words = memory.i32;
     this.base = this.cpuBase >>> 2;
     const nowNs = options.nowNs ?? (() => 0);
+    this.nowNs = nowNs;
     const { Instance, Module, Table } = webAssembly();
     const runtime = new Instance(options.runtimeModule, {
       env: { memory: memory.memory, cpu_base: this.cpuBase },
@@ -111,6 +119,7 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
         codeWritten: (hostAddr, size) => this.codeWritten(hostAddr, size),
         guestError: (code, argument) => this.logGuestError(code, argument),
         logInterrupt: (vector, kind) => this.logInterrupt(vector, kind),
+        logMmu: (register, lo, hi, error) => this.logMmu(register, lo, hi, error),
       }),
     }).exports as unknown as RuntimeExports;
     this.runtime = runtime;
@@ -293,7 +302,7 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
   // ---- the loop
 
   run(): VcpuExit {
-    this.runtime.set_interrupt_log?.(this.log.mask & LOG_INT);
+    this.runtime.set_log(this.runtimeLogItems());
     for (;;) {
       const requested = Atomics.exchange(this.words, this.base + (SLOT_EXIT_REQUEST >> 2), 0);
       if (this.get(SLOT_INTERRUPT_PENDING) !== 0) this.serviceInterrupts();
@@ -303,9 +312,30 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
       }
       if ((requested & REQUEST_RETURN) !== 0) return INTERRUPTED;
       if (this.get(SLOT_HALTED) !== 0) return this.idle();
-      const exit = this.handle(this.enter());
+      const exit = this.handle(this.timedEnter());
       if (exit !== undefined) return exit;
     }
+  }
+
+  private runtimeLogItems(): number {
+    const { mask } = this.log;
+    return (
+      ((mask & LOG_INT) !== 0 ? RUNTIME_LOG_INTERRUPTS : 0) | ((mask & LOG_MMU) !== 0 ? RUNTIME_LOG_MMU : 0)
+    );
+  }
+
+  private timedEnter(): number {
+    const started = this.nowNs();
+    const reason = this.enter();
+    const { counters } = this;
+    counters.guestNs += this.nowNs() - started;
+    if (reason === EXIT_REQUESTED) {
+      const tier = this.get(SLOT_SAMPLED_TIER);
+      if (tier === TIER_REGION) counters.regionSamples++;
+      else if (tier === TIER_INTERPRETER) counters.interpreterSamples++;
+      this.set(SLOT_SAMPLED_TIER, 0);
+    }
+    return reason;
   }
 
   /** The guest sleeps: time to compile. */
@@ -475,6 +505,15 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
     if ((this.log.mask & LOG_INT) === 0) return;
     this.log.write(
       `int v=${vector.toString(16).padStart(2, '0')} kind=${kind.toString(16)} pc=${hex64(this.get(SLOT_RIP + 4), this.get(SLOT_RIP))}\n`,
+    );
+  }
+
+  private logMmu(register: number, lo: number, hi: number, error: number): void {
+    const value = hex64(hi, lo);
+    this.log.write(
+      register === 2
+        ? `page fault: address=${value} error=${error.toString(16)} pc=${hex64(this.get(SLOT_RIP + 4), this.get(SLOT_RIP))}\n`
+        : `CR${register} update: CR${register}=0x${value}\n`,
     );
   }
 

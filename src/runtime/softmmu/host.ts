@@ -18,5 +18,7 @@
 /** Log only. */
 @external('host', 'guest_error') export declare function guest_error(code: i32, arg: f64): void;
 @external('host', 'log_interrupt') export declare function log_interrupt(vector: i32, kind: i32): void;
+/** Control register 0, 3 or 4 and its new value; 2: a page fault's address and error code. Only when enabled. */
+@external('host', 'log_mmu') export declare function log_mmu(register: i32, lo: i32, hi: i32, error: i32): void;
 /** 32 random bits of cryptographic quality (RDRAND, RDSEED). */
 @external('host', 'random32') export declare function random32(): i32;

@@ -18,6 +18,7 @@ import { raise, raiseGp, raiseSs } from '../x86/raise';
 import { CR2, DR7, EXC_HAS_ERROR, HF_LMA } from '../x86/layout';
 import { V_PF } from '../x86/bits';
 import { pageWatched } from '../x86/debug';
+import { notePageFault } from '../x86/log';
 import { MEM_STACK } from './mem-info';
 import { ramFlags, ramHost, ramMapChanged } from './ram';
 import { jcFlushAll, jcFlushNonGlobal, jcFlushPage } from './hooks';
@@ -76,6 +77,7 @@ export function tlbFill(va: u64, mmu: i32, access: i32, info: i32): i32 {
   } else va &= 0xffff_ffff;
   if (!walk(va, mmu, access, true)) {
     set(CR2, va);
+    notePageFault(va, walkError);
     raise(V_PF, walkError, EXC_HAS_ERROR);
     return 0;
   }

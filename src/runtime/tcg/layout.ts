@@ -117,6 +117,8 @@ export const TB_DESCRIPTOR_SIZE = 64;
 export const SLOT_RIP = 0x100;
 export const SLOT_KEY = 0x108;
 export const SLOT_EXIT_REQUEST = 0x110;
+/** u32: the tier that saw the last exit request (TIER_*), for the counters. */
+export const SLOT_SAMPLED_TIER = 0x114;
 export const SLOT_FAULT = 0x118;
 export const SLOT_RESTORE = 0x120;
 export const SLOT_EXIT_REASON = 0x128;
@@ -131,6 +133,14 @@ export const SLOT_INTERP_IP = 0x1f8;
 export const REQUEST_INTERRUPT = 1;
 /** Return to the machine's loop. */
 export const REQUEST_RETURN = 2;
+
+/** Values of SLOT_SAMPLED_TIER; 0: neither. */
+export const TIER_INTERPRETER = 1;
+export const TIER_REGION = 2;
+
+/** Bits of `set_log`: what the runtime reports to the host as it happens. */
+export const RUNTIME_LOG_INTERRUPTS = 1;
+export const RUNTIME_LOG_MMU = 2;
 
 // ---- FAULT slot
 export const FAULT_NONE = 0;

@@ -11,6 +11,7 @@ import {
   X86_FEATURE_INVPCID, X86_FEATURE_LA57, X86_FEATURE_LM, X86_FEATURE_NX, X86_FEATURE_PCID, X86_FEATURE_SMAP,
   X86_FEATURE_SMEP, X86_FEATURE_SYSCALL, X86_FEATURE_UMIP, X86_FEATURE_XSAVE,
 } from './layout';
+import { noteControl } from './log';
 import { isCanonical, loadPdptes } from './page-walk';
 import { raiseGp, raiseUd } from './raise';
 import { cr0, cr4, efer, get, hflags, segAttr, set } from './state';
@@ -85,6 +86,7 @@ function writeCr0(value: u64): void {
     return;
   }
   set(CR0, value);
+  noteControl(0, value);
   set(EFER, newEfer);
   if (((value ^ old) & (CR0_PG | CR0_WP | CR0_PE)) != 0) tlb_flush();
   updateHflags();
@@ -104,6 +106,7 @@ function writeCr3(value: u64): void {
     return;
   }
   set(CR3, value);
+  noteControl(3, value);
   tlb_flush_nonglobal();
 }
 
@@ -135,6 +138,7 @@ function writeCr4(value: u64): void {
     return;
   }
   set(CR4, value);
+  noteControl(4, value);
   const mapping = CR4_PGE | CR4_PSE | CR4_PAE | CR4_SMEP | CR4_SMAP | CR4_PCIDE | CR4_LA57;
   if ((changed & mapping) != 0) tlb_flush();
   updateHflags();

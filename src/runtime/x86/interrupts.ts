@@ -25,11 +25,8 @@ import {
 import { isCanonical } from './page-walk';
 import { innerSp, innerSs, readInnerStack, readIst, readRsp, tssIs32 } from './tss';
 import { SWITCH_INTERRUPT, switchTask } from './tasks';
-import { log_interrupt } from '../softmmu/host';
+import { noteInterrupt } from './log';
 
-let logging = false;
-/** Calls host.log_interrupt for every delivery. */
-export function set_interrupt_log(on: i32): void { logging = on != 0; }
 
 /** Kinds for the double-fault rule (SDM Vol. 3A table 6-5). */
 const BENIGN: i32 = 0;
@@ -92,7 +89,7 @@ function deliverRecorded(): void {
     // Pushes into translated code are done at once: a delivery cannot be retried.
     store<i32>(CPU, hflags() | HF_ONE_INSN, HFLAGS);
     store<i64>(CPU, vector, EXC_NESTED);
-    if (logging) log_interrupt(vector, flags);
+    noteInterrupt(vector, flags);
     deliver(vector, error, flags, nextRip);
     setExt(0);
     if (!faulted()) break;

@@ -11,6 +11,7 @@ import {
   CR0, CR3, CS, DR7, DS, ES, FS, GS, HFLAGS, HF_ONE_INSN, LDTR, RESTORE, RIP, SCRATCH, SS, TR,
 } from './layout';
 import { ld16, ld32, st16, st32, systemInfo } from './memory';
+import { noteControl } from './log';
 import { loadPdptes } from './page-walk';
 import { raiseGp, raiseNp, raiseSs, raiseTs } from './raise';
 import {
@@ -146,6 +147,7 @@ function enterTask(wide: bool): void {
   set(CR0, cr0() | CR0_TS);
   if (wide && (cr0() & CR0_PG) != 0) {
     set(CR3, newCr3);
+    noteControl(3, newCr3);
     if ((cr4() & CR4_PAE) != 0) loadPdptes(newCr3);
     tlb_flush_nonglobal();
   }

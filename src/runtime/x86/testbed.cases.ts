@@ -107,6 +107,7 @@ export class Testbed {
         random32: () => 0x1234_5678,
         guest_error: () => {},
         log_interrupt: record('log_interrupt', () => 0),
+        log_mmu: record('log_mmu', () => 0),
       },
     }).exports;
     this.mapRam(0, 0, RAM_BYTES, RAM_BASE, 0);

@@ -6,9 +6,11 @@ import {
   SLOT_EXIT_REASON,
   SLOT_EXIT_REQUEST,
   SLOT_RIP,
+  SLOT_SAMPLED_TIER,
   TB_DESCRIPTOR_SIZE,
   TB_FUNC,
   TB_HOT,
+  TIER_INTERPRETER,
 } from '../../../runtime/tcg/layout.ts';
 import { LOWERING_OF } from '../lowering.ts';
 import { WasmCode } from '../wasm/code.ts';
@@ -193,7 +195,10 @@ class Generator {
     code.op(W.END);
     code.i32(this.cpuBase + SLOT_EXIT_REQUEST);
     code.mem(W.I32_ATOMIC_LOAD, 0, 2);
-    this.returnIf();
+    code.op1(W.IF, W.VOID);
+    cx.storeControl(SLOT_SAMPLED_TIER, W.I32_STORE, () => code.i32(TIER_INTERPRETER));
+    code.op(W.RETURN);
+    code.op(W.END);
     this.countDown(cx);
     code.localGet(TB);
     code.i32(TB_DESCRIPTOR_SIZE);
