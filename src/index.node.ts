@@ -11,6 +11,7 @@ import type { ReadableStream, WritableStream } from 'node:stream/web';
 import { NullStream } from './chardev/char-stream.ts';
 import { parseCommandLine, type RunPlan } from './cli/command-line.ts';
 import { version } from './cli/help.ts';
+import { openDrives } from './host/node/block/open-drives.ts';
 import { type BootImages, readBootFiles } from './host/node/boot-files.ts';
 import { NodeMachineThreads } from './host/node/machine-threads.ts';
 import { WebStreamChar } from './host/node/web-stream-char.ts';
@@ -106,10 +107,15 @@ export async function createMachine(options: MachineOptions): Promise<Machine> {
   const images = loadImages(options, plan);
   const threads = new NodeMachineThreads(2);
   const serial = Array.from({ length: options.serialPorts ?? 1 }, () => new WebStreamChar());
+  const block = await openDrives(plan.block).catch(async (error: unknown) => {
+    await threads.terminate();
+    throw error;
+  });
   const client = new MachineClient(threads, {
     config: { ...plan.config, startPaused: true },
     ...images,
     serial,
+    block,
     debugCon: plan.debugCon === undefined ? undefined : new NullStream(),
   });
   try {

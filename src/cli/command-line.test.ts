@@ -118,7 +118,7 @@ test('mistakes name the option, in one line', () => {
   const cases: Array<[string[], RegExp]> = [
     [['-foo'], /^-foo: unknown option/],
     [['--foo'], /^--foo: unknown option/],
-    [['disk.img'], /^unexpected argument "disk.img"/],
+    [['--'], /^unexpected argument "--"/],
     [['-m'], /^-m: a value is missing/],
     [['-m', '0'], /^-m 0: at least 1 MiB/],
     [['-m', '-5'], /^-m -5: /],

@@ -1,6 +1,7 @@
 /** The command line of `lyrebird-system-*`: options as QEMU spells them, with one dash or two. */
 
 import { LOG_ITEMS } from '../accel/tcg/log.ts';
+import type { BlockConfig } from '../block/drive-config.ts';
 import { type NamedCharSpec, parseChardev, parseCharSpec, type SharedCharSpec } from '../chardev/spec.ts';
 import { DEFAULT_CONFIG, type MachineConfig } from '../system/config.ts';
 import { CPU_MODEL_NAMES, parseCpu } from '../target/x86/cpu-models.ts';
@@ -8,6 +9,7 @@ import { UserError } from '../util/errors.ts';
 import { OptionList } from '../util/option-list.ts';
 import { parseBoot } from './boot-option.ts';
 import { parseDevice } from './devices.ts';
+import { DriveOptions } from './drive-options.ts';
 import * as help from './help.ts';
 import { parseRtc } from './rtc-option.ts';
 import { parseSize } from './sizes.ts';
@@ -32,6 +34,8 @@ export interface RunPlan {
   readonly serial: readonly CharRequest[];
   readonly monitors: readonly CharRequest[];
   readonly debugCon: CharRequest | undefined;
+  /** Drives; their images are not yet opened. */
+  readonly block: BlockConfig;
   readonly chardevs: readonly NamedCharSpec[];
   readonly logFile: string | undefined;
   readonly pidFile: string | undefined;
@@ -68,6 +72,7 @@ export class Collected {
   printed: string | undefined;
   readonly warnings: string[] = [];
   readonly globals = new Map<string, string>();
+  readonly drives = new DriveOptions();
 
   constructor(architecture: Architecture) {
     this.architecture = architecture;
@@ -146,6 +151,16 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
     if (text === 'help' || text === '?') c.printed = help.devices();
     else parseDevice(c, text);
   }),
+  drive: value((c, text) => c.drives.addDrive(text)),
+  blockdev: value((c, text) => c.drives.addBlockdev(text)),
+  hda: value((c, text) => c.drives.addFile('hda', text, 'ide', 0, 'disk')),
+  hdb: value((c, text) => c.drives.addFile('hdb', text, 'ide', 1, 'disk')),
+  hdc: value((c, text) => c.drives.addFile('hdc', text, 'ide', 2, 'disk')),
+  hdd: value((c, text) => c.drives.addFile('hdd', text, 'ide', 3, 'disk')),
+  cdrom: value((c, text) => c.drives.addFile('cdrom', text, 'ide', 2, 'cdrom')),
+  fda: value((c, text) => c.drives.addFile('fda', text, 'floppy', 0, 'disk')),
+  fdb: value((c, text) => c.drives.addFile('fdb', text, 'floppy', 1, 'disk')),
+  snapshot: flag((c) => c.drives.snapshot()),
   global: value(parseGlobal),
   'no-reboot': flag((c) => (c.config.noReboot = true)),
   'no-shutdown': flag((c) => (c.config.noShutdown = true)),
@@ -182,10 +197,10 @@ export function parseCommandLine(args: readonly string[], architecture: Architec
     const arg = args[i]!;
     const name = arg.replace(/^--?/, '');
     if (name === arg || name === '') {
-      throw new UserError(
-        'UnknownOption',
-        `unexpected argument "${arg}" (disk images are not supported in this version)`,
-      );
+      if (arg === '' || /^-+$/.test(arg))
+        throw new UserError('UnknownOption', `unexpected argument "${arg}"`);
+      collected.drives.addFile('hda', arg, 'ide', 0, 'disk');
+      continue;
     }
     const row = Object.hasOwn(OPTIONS, name) ? OPTIONS[name]! : undefined;
     if (row === undefined) throw new UserError('UnknownOption', `${arg}: unknown option (see -help)`);
@@ -223,6 +238,7 @@ function finish(c: Collected): RunPlan {
     serial: c.serial,
     monitors: c.monitors,
     debugCon: c.debugCon,
+    block: c.drives.finish(),
     chardevs: c.chardevs,
     logFile: c.logFile,
     pidFile: c.pidFile,

@@ -53,6 +53,15 @@ Boot
   -boot [order=]LETTERS[,once=LETTERS][,menu=on][,splash-time=MS][,reboot-timeout=MS][,strict=on]
                     what firmware tries: a, b floppies, c disk, d CD-ROM
 
+Drives
+  -drive [file=FILE][,format=raw|qcow2|…][,if=ide|scsi|virtio|floppy|none][,index=N|,bus=N,unit=N][,media=disk|cdrom]
+         [,id=ID][,readonly=on][,snapshot=on][,cache=writeback|none|writethrough|directsync|unsafe]
+         [,discard=ignore|unmap][,detect-zeroes=off|on|unmap][,werror=report|ignore|stop|enospc][,rerror=…]
+         [,throttling.bps-total=N][,throttling.iops-total=N][,…]
+  -blockdev driver=DRIVER,node-name=NAME[,…]  a node of the block graph (also as JSON), for -device …,drive=NAME
+  -hda FILE … -hdd FILE, -cdrom FILE, -fda FILE, -fdb FILE
+  -snapshot         writes go to temporary images
+
 Console
   -nographic        serial port and monitor on the terminal (Ctrl-A H for help, Ctrl-A X quits)
   -display none     no display

@@ -1,5 +1,7 @@
 /** Runs a machine to its end, as a process: terminal, signals, exit status. */
 import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import type { NodeBlockThread } from '../host/node/block/block-threads.ts';
+import { openDrives } from '../host/node/block/open-drives.ts';
 import { readBootFiles } from '../host/node/boot-files.ts';
 import { errorReason } from '../host/node/error-reason.ts';
 import { NodeMachineThreads } from '../host/node/machine-threads.ts';
@@ -19,6 +21,7 @@ export async function run(plan: RunPlan): Promise<number> {
   // The machine thread loads its modules while files are read and devices opened here.
   const threads = new NodeMachineThreads(logFd);
   let client: MachineClient | undefined;
+  let block: NodeBlockThread | undefined;
   let quit = (): void => {};
   const interrupted = new Promise<void>((resolve) => {
     quit = resolve;
@@ -28,11 +31,13 @@ export async function run(plan: RunPlan): Promise<number> {
   try {
     const images = readBootFiles(plan);
     const devices = await opener.open();
-    client = new MachineClient(threads, { config: plan.config, ...images, ...padded(devices) });
+    block = await openDrives(plan.block);
+    client = new MachineClient(threads, { config: plan.config, ...images, ...padded(devices), block });
     if (devices.monitors.length > 0) await startMonitors(client, devices, quit);
     return await ended(client, interrupted);
   } finally {
     await (client === undefined ? threads.terminate() : client.dispose());
+    await block?.close();
     await opener.close();
     if (plan.pidFile !== undefined) rmSync(plan.pidFile, { force: true });
     if (logFd !== STDERR) closeSync(logFd);

@@ -4,6 +4,7 @@ import type { CharBackend } from '../core/char-backend.ts';
 import type { WallClock } from '../core/clock.ts';
 import type { CpuIrqSink, TscSource } from '../core/cpu-ports.ts';
 import type { Device } from '../core/device.ts';
+import type { Drive } from '../core/drive.ts';
 import { IrqLine } from '../core/irq.ts';
 import { type AccessSize, MemoryRegion, type MmioDevice, type MmioOptions } from '../core/memory-region.ts';
 import type { PowerControl } from '../core/reset.ts';
@@ -66,6 +67,8 @@ export interface PcOptions extends PcMemoryOptions {
   readonly boot?: BootOptions;
   /** Option ROMs by file name, as far as the host has them. */
   readonly roms?: ReadonlyMap<string, Uint8Array>;
+  /** What `-drive` and `-blockdev` name; devices look theirs up (`core/drive.ts`). */
+  readonly drives?: readonly Drive[];
 }
 
 export interface DirectBoot {

@@ -1,4 +1,5 @@
 /** The main thread's view of a machine: requests, events, character devices. Portable; the threads come from the host. */
+import type { BlockStart } from '../block/io/protocol.ts';
 import { CharChannel } from '../chardev/char-channel.ts';
 import { CharPump } from '../chardev/char-pump.ts';
 import type { CharStream } from '../chardev/char-stream.ts';
@@ -38,6 +39,21 @@ export interface MachineThreads {
   sleep(ms: number): Promise<void>;
 }
 
+/** What wakes the machine thread, and guest RAM (the buffer of `kick`). */
+export interface MachineWakeUp {
+  readonly kick: KickWord;
+  /** Begins with the machine's doorbell. */
+  readonly control: SharedArrayBuffer;
+}
+
+/** The I/O thread, made by the host. */
+export interface BlockPort {
+  readonly start: BlockStart;
+  /** Requests of the machine are served from now on. */
+  attach(machine: MachineWakeUp): void;
+  close(): Promise<void>;
+}
+
 export interface MachineParts {
   readonly config: MachineConfig;
   readonly kernel: FileImage | undefined;
@@ -47,6 +63,8 @@ export interface MachineParts {
   /** Host streams of COM1…COM4; undefined: the port does not exist. */
   readonly serial: ReadonlyArray<CharStream | undefined>;
   readonly debugCon: CharStream | undefined;
+  /** Undefined: no drives. */
+  readonly block?: BlockPort | undefined;
 }
 
 /** How long a stream that takes nothing may hold up the end. */
@@ -159,6 +177,7 @@ export class MachineClient {
 
   async #dispose(): Promise<void> {
     await this.#threads.terminate();
+    await this.#parts.block?.close();
     const sleep = (ms: number): Promise<void> => this.#threads.sleep(ms);
     await Promise.all(this.#pumps.map((pump) => pump.finish(sleep, FINISH_TIMEOUT_MS)));
     const streams = [...this.#parts.serial, this.#parts.debugCon];
@@ -173,7 +192,7 @@ export class MachineClient {
   }
 
   #startMessage(): MachineStart {
-    const { config, kernel, modules, firmware, roms, serial, debugCon } = this.#parts;
+    const { config, kernel, modules, firmware, roms, serial, debugCon, block } = this.#parts;
     return {
       config,
       kernel,
@@ -186,6 +205,7 @@ export class MachineClient {
         serial: serial.map((stream, n) => this.#connect(stream, n)),
         debugCon: this.#connect(debugCon, undefined),
       },
+      block: block?.start,
     };
   }
 
@@ -223,6 +243,7 @@ export class MachineClient {
       case 'started':
         this.#kick = kicker(message.kick);
         this.#state = message.state;
+        this.#parts.block?.attach({ kick: message.kick, control: this.#control.buffer });
         this.#threads.startTicker(this.#ticker.words, message.kick);
         this.#wake(); // what was sent before there was a vCPU to kick
         this.#resolveStarted();

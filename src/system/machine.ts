@@ -5,9 +5,11 @@ import { LOG_EXEC, LOG_GUEST_ERRORS, LOG_MMU, LOG_UNIMP, type TcgLog } from '../
 import { TcgMemory } from '../accel/tcg/tcg-memory.ts';
 import { TcgVcpu } from '../accel/tcg/tcg-vcpu.ts';
 import type { WasmModuleHandle } from '../accel/tcg/webassembly.ts';
+import { BlockChannel } from '../block/io/block-channel.ts';
 import { CharChannel } from '../chardev/char-channel.ts';
 import { RingCharBackend } from '../chardev/ring-backend.ts';
 import { type Clock, OffsetWallClock, VirtualClock, type WallClock } from '../core/clock.ts';
+import type { Drive } from '../core/drive.ts';
 import { type Timer, TimerQueue } from '../core/timer.ts';
 import { type DirectBoot, PcBoard, pcBusAccess } from '../machine/pc.ts';
 import { pcRamBufferBytes } from '../machine/pc-memory.ts';
@@ -63,6 +65,7 @@ export class Machine implements LoopClient {
   readonly #ticker: TickerChannel;
   readonly #serial: ReadonlyArray<RingCharBackend | undefined>;
   readonly #debugCon: RingCharBackend | undefined;
+  readonly #block: BlockChannel | undefined;
   readonly #flushTimer: Timer;
   readonly #requests: MachineRequestHandler;
   readonly #longMode: boolean;
@@ -83,7 +86,7 @@ export class Machine implements LoopClient {
     this.log = { mask: logMask(config.logItems), write: (text) => host.writeLog(text) };
     this.lifecycle = new Lifecycle(config, {
       reset: () => this.#reset(),
-      setRunning: (running) => (running ? this.#clock.start() : this.#clock.stop()),
+      setRunning: (running) => this.#setRunning(running),
       onEvent: (event) => this.#onEvent(event),
     });
     this.#serial = start.charDevices.serial.map((buffer) => this.#createBackend(buffer));
@@ -93,6 +96,11 @@ export class Machine implements LoopClient {
     this.#longMode = model.features.has('lm');
     const memory = createMemory(config.memoryBytes, start.firmware);
     const board = (): PcBoard => this.board;
+    if (start.block !== undefined) {
+      this.#block = new BlockChannel(start.block.channel, memory.ram.buffer, {
+        onStop: () => this.lifecycle.pause(),
+      });
+    }
     this.target = createX86Target(encodingFeatures(model.features));
     this.vcpu = new TcgVcpu({
       target: this.target,
@@ -126,6 +134,7 @@ export class Machine implements LoopClient {
       noGraphic: config.noGraphic,
       boot: config.boot,
       roms: new Map(start.roms.map(({ name, bytes }) => [name, bytes])),
+      drives: this.#createDrives(),
     });
     const { kernel } = start;
     if (kernel !== undefined && start.firmware !== undefined)
@@ -172,6 +181,7 @@ export class Machine implements LoopClient {
     }
     for (const backend of this.#serial) backend?.poll();
     this.#debugCon?.poll();
+    this.#block?.poll();
   }
 
   settle(): void {
@@ -188,6 +198,27 @@ export class Machine implements LoopClient {
   }
 
   // --- wiring
+
+  #setRunning(running: boolean): void {
+    if (running) {
+      this.#clock.start();
+      this.#block?.resume();
+    } else this.#clock.stop();
+  }
+
+  #createDrives(): readonly Drive[] {
+    const { block } = this.#start;
+    if (block === undefined || this.#block === undefined) return [];
+    const channel = this.#block;
+    return block.drives.map(({ config, medium }) => ({
+      id: config.id,
+      interface: config.interface,
+      bus: config.bus,
+      unit: config.unit,
+      media: config.media,
+      backend: channel.createBackend(medium, config),
+    }));
+  }
 
   #createBackend(buffer: SharedArrayBuffer | undefined): RingCharBackend | undefined {
     if (buffer === undefined) return undefined;

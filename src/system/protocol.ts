@@ -1,4 +1,5 @@
 /** What the main thread and the machine thread say to each other. Everything is structured-cloneable. */
+import type { BlockStart } from '../block/io/protocol.ts';
 import type { MachineConfig } from './config.ts';
 import type { LifecycleEvent, RunState } from './lifecycle.ts';
 
@@ -29,6 +30,8 @@ export interface MachineStart {
   readonly control: SharedArrayBuffer;
   readonly ticker: Int32Array;
   readonly charDevices: CharDeviceBuffers;
+  /** Drives and the shared memory of their I/O thread; undefined: no drives. */
+  readonly block: BlockStart | undefined;
 }
 
 /**

@@ -81,6 +81,13 @@ export class OptionList {
     return value as T;
   }
 
+  /** Takes all that is left, in order. A key without value stands for `on`. */
+  rest(): ReadonlyArray<readonly [string, string]> {
+    const entries = [...this.#values].map(([key, value]) => [key, value ?? 'on'] as const);
+    this.#values.clear();
+    return entries;
+  }
+
   /** Complains about the first key nobody took. */
   finish(): void {
     for (const key of this.#values.keys()) throw this.error(`unknown option "${key}"`);

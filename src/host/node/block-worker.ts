@@ -1,0 +1,29 @@
+/** Entry of the I/O thread: drives of a machine, away from the machine's thread. */
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import { BlockService } from '../../block/io/block-service.ts';
+import type { BlockReply, BlockRequest } from '../../block/io/protocol.ts';
+import { NodeBlockHost } from './block/node-block-host.ts';
+
+export interface BlockWorkerData {
+  readonly channel: SharedArrayBuffer;
+}
+
+const { channel } = workerData as BlockWorkerData;
+const port = parentPort!;
+
+const service: BlockService = new BlockService(channel, new NodeBlockHost(), {
+  reply: (message: BlockReply) => port.postMessage(message),
+  pollMessages() {
+    // The thread sleeps outside its event loop: messages are fetched.
+    for (;;) {
+      const received = receiveMessageOnPort(port) as { message: BlockRequest } | undefined;
+      if (received === undefined) return;
+      service.receive(received.message);
+    }
+  },
+  turn: () => new Promise((done) => setImmediate(done)),
+  reportBug: (error) => console.error('block I/O:', error),
+});
+
+await service.run();
+port.close();
