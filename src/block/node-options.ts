@@ -18,6 +18,11 @@ const SUFFIXES: Readonly<Record<string, number>> = {
   p: 2 ** 50,
 };
 
+/** A value as messages show it. */
+export function textOf(value: OptionValue | undefined): string {
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+}
+
 /** `64k`, `1.5G`, `512` (bytes): undefined when it is no size. */
 export function parseByteSize(text: string): number | undefined {
   const match = /^(\d+(?:\.\d+)?|0x[0-9a-f]+)([bkmgtp]?)$/i.exec(text.trim());
@@ -80,7 +85,7 @@ function undot(plain: Record<string, OptionValue>, what: string): NodeOptions {
   const out: Record<string, OptionValue> = {};
   const dotted: Array<[string, string]> = [];
   for (const [key, value] of Object.entries(plain)) {
-    if (key.includes('.')) dotted.push([key, typeof value === 'string' ? value : String(value)]);
+    if (key.includes('.')) dotted.push([key, textOf(value)]);
     else out[key] = value;
   }
   for (const [key, value] of Object.entries(unflatten(dotted, what))) {
@@ -144,16 +149,16 @@ export class NodeOptionReader {
     if (typeof value === 'boolean') return value;
     if (typeof value === 'string' && TRUE.has(value)) return true;
     if (typeof value === 'string' && FALSE.has(value)) return false;
-    throw this.error(`"${key}=${String(value)}" is neither on nor off`);
+    throw this.error(`"${key}=${textOf(value)}" is neither on nor off`);
   }
 
   /** A size in bytes, with a suffix or without. */
   size(key: string): number | undefined {
     const value = this.take(key);
     if (value === undefined) return undefined;
-    const bytes = typeof value === 'number' ? value : parseByteSize(String(value));
+    const bytes = typeof value === 'number' ? value : parseByteSize(textOf(value));
     if (bytes === undefined || !Number.isSafeInteger(bytes) || bytes < 0)
-      throw this.error(`"${key}=${String(value)}" is not a size`);
+      throw this.error(`"${key}=${textOf(value)}" is not a size`);
     return bytes;
   }
 

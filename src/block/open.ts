@@ -6,7 +6,7 @@ import { FORMAT_DRIVERS, findDriver } from './drivers.ts';
 import { nodeOptionsOfFilename } from './filename.ts';
 import { ThrottleGroups } from './filter/throttle.ts';
 import type { BlockHost } from './host.ts';
-import { NodeOptionReader, type NodeOptions, parseJsonOptions } from './node-options.ts';
+import { NodeOptionReader, type NodeOptions, parseJsonOptions, textOf } from './node-options.ts';
 
 /** Longest backing chain, and deepest nesting of nodes. */
 const MAX_CHAIN = 200;
@@ -92,7 +92,7 @@ export class BlockGraph {
     const kind = typeof name === 'string' ? findDriver(name)?.kind : undefined;
     if (kind === 'protocol' || options['filename'] === undefined) return options;
     const { filename, ...rest } = options;
-    const text = String(filename);
+    const text = textOf(filename);
     if (text.startsWith('json:')) return { ...parseJsonOptions(text.slice(5), what), ...rest };
     const file = rest['file'];
     const below = typeof file === 'object' && file !== null ? (file as NodeOptions) : {};

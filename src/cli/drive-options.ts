@@ -1,6 +1,12 @@
 /** `-drive`, `-blockdev`, `-hda`…`-hdd`, `-cdrom`, `-fda`, `-fdb`, `-snapshot`. */
 import type { BlockConfig, BlockdevConfig, DriveConfig, ErrorAction } from '../block/drive-config.ts';
-import { NodeOptionReader, type NodeOptions, parseJsonOptions, unflatten } from '../block/node-options.ts';
+import {
+  NodeOptionReader,
+  type NodeOptions,
+  parseJsonOptions,
+  textOf,
+  unflatten,
+} from '../block/node-options.ts';
 import type { DriveInterface } from '../core/drive.ts';
 import { UserError } from '../util/errors.ts';
 import { OptionList } from '../util/option-list.ts';
@@ -154,7 +160,7 @@ export class DriveOptions {
     for (const pending of this.#pending) drives.push(this.#place(pending, drives));
     const ids = [
       ...drives.map((drive) => drive.id),
-      ...this.#blockdevs.map(({ node }) => String(node['node-name'])),
+      ...this.#blockdevs.map(({ node }) => textOf(node['node-name'])),
     ];
     const twice = ids.find((id, at) => ids.indexOf(id) !== at);
     if (twice !== undefined) throw new UserError('DuplicateId', `-drive id=${twice}: the id is taken`);

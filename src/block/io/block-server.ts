@@ -117,7 +117,7 @@ export class BlockServer {
       this.#host.pollMessages();
       this.#drain();
       for (let i = 0; i < MICROTASKS && this.#underWay > 0 && this.#doorbell.read() === seen; i++)
-        await undefined;
+        await Promise.resolve();
       if (this.#doorbell.read() !== seen) {
         // Busy without pause: asynchronous files and messages get their turn all the same.
         if (this.#underWay > 0) await this.#host.turn();

@@ -6,7 +6,7 @@ import type { BlockConfig, DriveConfig } from '../drive-config.ts';
 import { ThrottleNode } from '../filter/throttle.ts';
 import { ThrottleOptions } from '../filter/throttle-options.ts';
 import type { BlockHost } from '../host.ts';
-import { NodeOptionReader, type NodeOptions } from '../node-options.ts';
+import { NodeOptionReader, type NodeOptions, textOf } from '../node-options.ts';
 import { BlockGraph } from '../open.ts';
 import { openOverlay } from '../overlay.ts';
 import type { MediumInfo } from './block-channel.ts';
@@ -89,7 +89,7 @@ export class BlockService {
 
   /** A `-blockdev` as a drive, for devices that name its node. */
   #blockdevDrive(options: NodeOptions, option: string): OpenedDrive {
-    const id = String(options['node-name']);
+    const id = textOf(options['node-name']);
     const node = this.#graph.nodes.get(id)!;
     const config: DriveConfig = {
       option,
