@@ -1,16 +1,149 @@
 import type { InsnRow } from '../target/x86/insn-row.ts';
+import { I_CR2, I_FSW, I_GPR, I_VECTOR } from './image.ts';
+import type { OracleCase } from './oracle-case.ts';
 
-/** Rows whose effect in user mode is not the processor's: an operating system or chance has its hand in it. Name, reason. */
-const NOT_COMPARABLE: readonly (readonly [RegExp, string])[] = [
-  [/^cpuid$/, 'answers what the model is'],
-  [/^(rdtsc|rdtscp|rdpmc)$/, 'reads a clock'],
-  [/^(rdrand|rdseed)$/, 'returns random numbers'],
-  [/^rdpid$/, 'returns the number of the processor it happens to run on'],
-  [/^(syscall|sysenter)$/, 'calls the host system'],
-  [/^(sgdt|sidt|sldt|str|smsw)$/, 'the host system sets UMIP and answers in its place'],
+// Where the host's processor may differ from the translator and both are right. Everything here appears in docs/conformance.md.
+
+/** Rows whose effect in user mode is not the processor's: an operating system or chance has its hand in it. */
+export const NOT_COMPARABLE: readonly { readonly names: RegExp; readonly reason: string }[] = [
+  { names: /^cpuid$/, reason: 'answers what the model is' },
+  { names: /^(rdtsc|rdtscp|rdpmc)$/, reason: 'reads a clock' },
+  { names: /^(rdrand|rdseed)$/, reason: 'returns random numbers' },
+  { names: /^rdpid$/, reason: 'returns the number of the processor it happens to run on' },
+  { names: /^(syscall|sysenter)$/, reason: 'calls the host system' },
+  { names: /^(sgdt|sidt|sldt|str|smsw)$/, reason: 'the host system sets UMIP and answers in its place' },
+  {
+    names: /^int1$/,
+    reason: 'the hypervisor of the recording host reports the address of the instruction itself',
+  },
 ];
 
 /** Why a row cannot be compared with the host's processor in user mode, undefined if it can. */
 export function notComparable(row: InsnRow): string | undefined {
-  return NOT_COMPARABLE.find(([name]) => name.test(row.name))?.[1];
+  return NOT_COMPARABLE.find(({ names }) => names.test(row.name))?.reason;
+}
+
+interface Difference {
+  readonly id: string;
+  readonly text: string;
+  /** True if this encoding shows it. */
+  readonly when: (c: OracleCase) => boolean;
+}
+
+const hasPrefix = (c: OracleCase, byte: string): boolean =>
+  new RegExp(`^(?:26|2e|36|3e|64|65|66|67|f0|f2|f3)*${byte}`).test(c.code) && c.code.includes(byte);
+
+/** Encodings on which vendors differ: not compared. The translator does what Intel documents, unless the text says otherwise. */
+export const VENDOR: readonly Difference[] = [
+  {
+    id: 'near-branch-66',
+    text: 'A near branch with operand-size prefix in 64-bit mode: AMD truncates RIP to 16 bits, Intel ignores the prefix.',
+    when: (c) =>
+      c.bits === 64 && c.size === 2 && (/ J[bz]$/.test(c.row) || /^ret$|^(call|jmp)$/.test(c.name)),
+  },
+  {
+    id: 'branch-66',
+    text: 'As before for conditional branches and LOOP.',
+    when: (c) => c.bits === 64 && / J[bz]$/.test(c.row) && hasPrefix(c, '66'),
+  },
+  {
+    id: 'far-pointer-64',
+    text: 'Far pointers of 80 bits (REX.W with LSS, LFS, LGS, CALL, JMP m16:64) exist on Intel only.',
+    when: (c) => c.size === 8 && / Mp$|Gv,Mp$/.test(c.row),
+  },
+  {
+    id: 'prefetch-register',
+    text: '0F 0D with a register operand: undefined on AMD, no operation on Intel.',
+    when: (c) => c.name === 'prefetch' && c.ea === undefined,
+  },
+  {
+    id: 'lock-verw',
+    text: 'AMD ignores LOCK before VERW with a memory operand; Intel raises #UD.',
+    when: (c) => c.name === 'verw' && hasPrefix(c, 'f0'),
+  },
+  {
+    id: 'sysexit',
+    text: 'SYSEXIT in long mode at CPL 3: #GP on Intel, #UD on AMD without the legacy instruction; the recording host raises #GP.',
+    when: (c) => c.name === 'sysexit',
+  },
+];
+
+/** The vendor difference that an encoding shows. */
+export function vendorDifference(c: OracleCase): Difference | undefined {
+  return VENDOR.find((d) => d.when(c));
+}
+
+/** Estimates: only bounds on the relative error are defined (SDM Vol. 2B RCPPS, RSQRTPS: 1.5 × 2^-12). */
+export const APPROXIMATE = /^v?(rcp|rsqrt)[ps]s$/;
+
+const C0 = 0x100;
+const C1 = 0x200;
+const C2 = 0x400;
+const C3 = 0x4000;
+
+/** x87 condition codes that the manuals leave undefined or on which they differ. Name, condition codes, explanation. */
+export const X87_CODES: readonly { readonly names: RegExp; readonly mask: number; readonly text: string }[] =
+  [
+    {
+      names: /^f(u?comi?p?p?|icomp?|tst)$/,
+      mask: C1,
+      text: 'C1 after comparisons: cleared on Intel, AMD leaves it except on a stack fault.',
+    },
+    {
+      names: /^(f2xm1|fyl2x|fyl2xp1|fptan|fpatan|fsin|fcos|fsincos)$/,
+      mask: C1,
+      text: 'C1 after transcendental instructions tells how an internal result was rounded, which differs between processors.',
+    },
+    {
+      names: /^(ffreep?|fincstp|fdecstp|fldcw|fnstcw|fnstenv)$/,
+      mask: C0 | C1 | C2 | C3,
+      text: 'Condition codes that the instruction leaves undefined.',
+    },
+  ];
+
+const COMPARISON = /^f(u?com|icom|tst)/;
+/** Instructions of several accesses: the page that CR2 names is defined, not which of its bytes. */
+const SEVERAL_ACCESSES =
+  /^(fldenv|fnstenv|frstor|fnsave|fxsave|fxrstor|xsave|xrstor|v?maskmov|vp?maskmov|enter|pusha|popa|popad|pushad|v?p?gather|bound|cmpxchg16b|les|lds|lss|lfs|lgs|call|jmp|ret|iret|cmps|movs)/;
+
+/** Clears in a final state what the table above names. */
+export function maskDifferences(c: OracleCase, view: DataView): void {
+  const status = view.getUint16(I_FSW, true);
+  let mask = 0;
+  for (const codes of X87_CODES) if (codes.names.test(c.name)) mask |= codes.mask;
+  // SDM: not set when #IA is unmasked; AMD sets them
+  if (COMPARISON.test(c.name) && (status & 0x81) === 0x81) mask |= C0 | C2 | C3;
+  view.setUint16(I_FSW, status & ~mask, true);
+  if (view.getUint32(I_VECTOR, true) === 14 && SEVERAL_ACCESSES.test(c.name))
+    view.setUint32(I_CR2, view.getUint32(I_CR2, true) & ~0xfff, true);
+}
+
+/** States on which vendors differ: not compared. */
+export function skipsInput(c: OracleCase, input: DataView): boolean {
+  // AMD checks the right to use the port even when REP finds a count of zero
+  if (c.rep && /^(ins|outs)$/.test(c.name)) {
+    const short = c.code.includes('67');
+    const low = short && c.bits === 32 ? input.getUint16(I_GPR + 8, true) : input.getUint32(I_GPR + 8, true);
+    return low === 0;
+  }
+  return false;
+}
+
+/** Clears in a stored x87 environment or state image what AMD saves only while an exception is pending, and the MXCSR mask. */
+export function maskStoredState(c: OracleCase, data: Uint8Array, offset: number, pending: boolean): void {
+  const clear = (from: number, to: number): void => {
+    if (offset + from >= 0 && offset + to <= data.length) data.fill(0, offset + from, offset + to);
+  };
+  if (/^(fxsave|xsave)/.test(c.name)) {
+    if (!pending) clear(6, 24);
+    else {
+      clear(12, 16);
+      clear(20, 24);
+    }
+    clear(28, 32);
+    if (/^xsave/.test(c.name)) clear(464, 512);
+  } else if (/^fn(stenv|save)$/.test(c.name)) {
+    if (c.size === 2) clear(6, 14);
+    else clear(12, 28);
+  }
 }

@@ -133,7 +133,7 @@ export class EmulatedCpu implements OracleCpu {
   readonly code: Uint8Array;
   readonly data: Uint8Array;
   readonly readOnly: Uint8Array;
-  readonly cpu: TcgVcpu;
+  cpu: TcgVcpu;
   readonly memory = new TcgMemory(RAM_BYTES);
   private readonly in = new DataView(this.input.buffer);
   private readonly out = new DataView(this.output.buffer);
@@ -143,6 +143,7 @@ export class EmulatedCpu implements OracleCpu {
   private readonly u8: Uint8Array;
   private readonly slots: DataView;
   private readonly segments = { 32: segmentImage(32), 64: segmentImage(64) };
+  private readonly create: () => TcgVcpu;
   private bits: Bits = 64;
   private end = 0;
   /** Bytes of the code pages that the previous case used. */
@@ -152,13 +153,15 @@ export class EmulatedCpu implements OracleCpu {
     const { Module } = webAssembly();
     runtimeModule ??= new Module(readFileSync(new URL('../runtime/x86.wasm', import.meta.url)));
     this.memory.setRamMap([{ start: 0, sizeBytes: RAM_BYTES, ramOffset: 0, readOnly: false }]);
-    this.cpu = new TcgVcpu({
-      target: createX86Target(features),
-      memory: this.memory,
-      runtimeModule: runtimeModule as never,
-      bus: new QuietBus(),
-      tier,
-    });
+    this.create = () =>
+      new TcgVcpu({
+        target: createX86Target(features),
+        memory: this.memory,
+        runtimeModule: runtimeModule as never,
+        bus: new QuietBus(),
+        tier,
+      });
+    this.cpu = this.create();
     this.ram = this.memory.ram;
     this.view = new DataView(this.ram.buffer, this.ram.byteOffset, this.ram.byteLength);
     this.base = this.cpu.cpuBase;
@@ -169,6 +172,17 @@ export class EmulatedCpu implements OracleCpu {
     this.readOnly = this.ram.subarray(READ_ONLY_PHYSICAL, READ_ONLY_PHYSICAL + READ_ONLY_SIZE);
     setUpGuestMemory(this.ram);
     this.code.fill(INT3);
+    this.reset();
+  }
+
+  /**
+   * Starts over with a new vCPU. To be called now and then: every region stays tied to the function table it was compiled for, and
+   * V8 visits all of them whenever an entry changes.
+   */
+  renew(): void {
+    this.cpu.flushTranslations();
+    this.cpu = this.create();
+    this.used = CODE_SIZE;
     this.reset();
   }
 

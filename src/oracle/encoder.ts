@@ -158,7 +158,7 @@ export class Encoding {
     const { row } = this.s;
     if (row.modrm || row.reg !== undefined || row.form !== undefined) return true;
     return this.operands.some(
-      (code) => (/^[EGMRSCDVWUPQN]/.test(code) && !/^(CL|DX|CS|DS|SS|ES)$/.test(code)) || code === 'STi',
+      (code) => (/^[EGMRSCDVWUPQN]/.test(code) && !/^(CL|DX|CS|DS|SS|ES|GS)$/.test(code)) || code === 'STi',
     );
   }
 

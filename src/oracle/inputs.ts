@@ -80,6 +80,12 @@ function vectorKind(name: string): VectorKind {
   return 'any';
 }
 
+/** The address of an operand without registers. */
+function fixedAddress({ ea, bits }: OracleCase): number | undefined {
+  if (ea === undefined || ea.base >= 0 || ea.index >= 0 || ea.addressSize === 2) return undefined;
+  return ea.disp + (ea.segment !== undefined && bits === 64 ? DATA : 0);
+}
+
 /** Generates the states a case starts from. Everything follows from the case and the number of the input. */
 export class InputGenerator {
   readonly image = new Uint8Array(IMAGE_SIZE);
@@ -88,6 +94,8 @@ export class InputGenerator {
   private readonly memory = new DataView(this.data.buffer);
   private readonly template = new Uint8Array(DATA_SIZE);
   private random = new Random(1);
+  /** Address of the memory operand of the last input. */
+  target = 0;
 
   constructor() {
     const random = new Random(0x5eed);
@@ -108,7 +116,8 @@ export class InputGenerator {
     this.system(c);
     this.vectors(c);
     this.x87();
-    const target = this.operandAddress(c);
+    const target = fixedAddress(c) ?? this.operandAddress(c);
+    this.target = target;
     if (c.ea) this.place(c.ea, target);
     this.special(c, target);
   }

@@ -10,7 +10,7 @@ import { hostFeatures } from './host-features.ts';
 import { DATA_SIZE, IMAGE_SIZE } from './image.ts';
 import { NativeCpu } from './native-cpu.ts';
 import { codeBytes, type OracleCase } from './oracle-case.ts';
-import { isOutside, Session } from './session.ts';
+import { isComparable, isOutside, Session } from './session.ts';
 
 // Development driver: node dist/oracle/main.js [--filter TEXT] [--inputs N] [--breadth N] [--show N]
 const args = process.argv.slice(2);
@@ -43,7 +43,9 @@ for (const labelled of allRows()) {
   if (whyNot(labelled, host) !== undefined) continue;
   let shown = 0;
   for (const c of casesOf(labelled, { host, breadth })) {
+    if (!isComparable(c)) continue;
     cases++;
+    if (cases % 500 === 0) for (const cpu of emulated) cpu.renew();
     session.load(c);
     for (let n = 0; n < inputs; n++) {
       session.prepare(c, n);

@@ -1,5 +1,12 @@
+import {
+  APPROXIMATE,
+  maskDifferences,
+  maskStoredState,
+  skipsInput,
+  vendorDifference,
+} from './differences.ts';
 import { CASE_AT } from './encoder.ts';
-import { I_CR2, I_VECTOR, IMAGE_SIZE, type OracleCpu, REGION, REGION_SIZE } from './image.ts';
+import { DATA, I_CR2, I_FSW, I_VECTOR, IMAGE_SIZE, type OracleCpu, REGION, REGION_SIZE } from './image.ts';
 import { InputGenerator } from './inputs.ts';
 import { normalise } from './normalise.ts';
 import { codeBytes, type OracleCase } from './oracle-case.ts';
@@ -12,6 +19,7 @@ export interface Outcome {
   readonly data: Uint8Array;
 }
 
+const STORES_STATE = /^(fx?save|fn?stenv|fnsave|xsave)/;
 const LOW_LIMIT = 0x1_0000;
 
 /** Runs cases on processors from the same inputs. */
@@ -19,6 +27,7 @@ export class Session {
   readonly inputs = new InputGenerator();
   private readonly cpus: readonly OracleCpu[];
   private readonly image = new Uint8Array(IMAGE_SIZE);
+  private readonly inputView = new DataView(this.inputs.image.buffer);
   private readonly view = new DataView(this.image.buffer);
 
   constructor(cpus: readonly OracleCpu[]) {
@@ -42,14 +51,24 @@ export class Session {
     cpu.data.set(this.inputs.data);
     cpu.run();
     this.image.set(cpu.output);
+    maskDifferences(c, this.view);
     normalise(this.image, this.view, c.bits, undefinedFlags(c, this.inputs.image));
+    if (STORES_STATE.test(c.name)) {
+      const pending = (this.inputView.getUint16(I_FSW, true) & 0x80) !== 0;
+      maskStoredState(c, cpu.data, this.inputs.target - DATA, pending);
+    }
     return { image: this.image, data: cpu.data };
   }
 
-  /** True when the result itself is undefined. */
+  /** True when there is nothing that could be compared: an undefined result, or vendors differ. */
   isUndefined(c: OracleCase): boolean {
-    return undefinedResult(c, this.inputs.image);
+    return undefinedResult(c, this.inputs.image) || skipsInput(c, this.inputView);
   }
+}
+
+/** Encodings of which nothing is compared. */
+export function isComparable(c: OracleCase): boolean {
+  return vendorDifference(c) === undefined && !APPROXIMATE.test(c.name);
 }
 
 /** A page fault outside the oracle's region: natively there may be the host's own memory. */
