@@ -1,6 +1,9 @@
-/** Why a vCPU stopped executing guest code. */
+/** What the machine needs of whatever executes guest code: `tcg`, `kvm`. All calls are made on the machine thread unless said otherwise. */
+import type { CpuIrqSink } from '../core/cpu-ports.ts';
+
+/** Why an accelerator stopped executing guest code. */
 export type VcpuExit =
-  /** HLT with nothing pending: sleep until the next event. */
+  /** Every vCPU waits (HLT, not started) with nothing pending: sleep until the next event. */
   | { readonly kind: 'halted' }
   /** The exit request was seen: run timers and events, then continue. */
   | { readonly kind: 'interrupted' }
@@ -9,7 +12,7 @@ export type VcpuExit =
   /** A breakpoint or a single step of a debugger on the host side. */
   | { readonly kind: 'debug'; readonly reason: 'breakpoint' | 'watchpoint' | 'step' };
 
-/** What a vCPU asks of the board. Implemented by the machine; values are plain numbers. */
+/** What a vCPU asks of the board. Implemented by the machine, one per vCPU; values are plain numbers. */
 export interface VcpuBus {
   /** Physical access outside RAM; size 1, 2 or 4; unsigned results. */
   readMmio(address: number, size: number): number;
@@ -27,15 +30,76 @@ export interface VcpuBus {
   readTsc(): number;
 }
 
-/** One vCPU of an accelerator, driven by the machine thread. */
-export interface Vcpu {
-  run(): VcpuExit;
-  /** Architectural reset (power-on values). */
+/**
+ * Architectural state by name, unsigned: rax…r15, rip, rflags, cr0…cr4, efer, dr0…dr7, mxcsr, gdt_base, gdt_limit, idt_base,
+ * idt_limit, kernel_gs_base, fpu_cw, fpu_sw, fpu_top, xmm0…xmm15 (128 bits), and for es cs ss ds fs gs ldtr tr: the selector under
+ * the bare name, `cs_base`, `cs_limit` (in bytes) and `cs_attr` (bits 8…23 of the descriptor's second doubleword, shifted down by
+ * 8). `shadow` is not zero while STI or MOV SS blocks interrupts.
+ */
+export type CpuRegisters = Record<string, bigint>;
+
+/** One processor as machine, monitor and debugger see it. */
+export interface Vcpu extends CpuIrqSink {
+  readonly index: number;
+  /** Architectural reset (power-on values). Processors but the first then wait for a start-up IPI. */
   reset(): void;
-  /** Sets or clears the level of the INTR input; may be called from within a bus access. */
-  setInterruptPending(pending: boolean): void;
-  raiseNmi(): void;
+  /** Waits: HLT, or not yet started. */
+  readonly halted: boolean;
+  readRegisters(): CpuRegisters;
+  /** Writes those named, and makes what follows from them (modes, cached translations) true. */
+  writeRegisters(values: Readonly<CpuRegisters>): void;
+  /** Physical address of a linear address under the present page tables, undefined if unmapped. No side effects. */
+  translateAddress(linear: bigint): number | undefined;
+  /** What the guest has added to the TSC by IA32_TIME_STAMP_COUNTER and IA32_TSC_ADJUST. */
+  readonly tscOffset: number;
+}
+
+/** Guest-physical range of RAM or ROM; `ramOffset` is its place in the guest's RAM buffer. */
+export interface RamRange {
+  readonly start: number;
+  readonly sizeBytes: number;
+  readonly ramOffset: number;
+  readonly readOnly: boolean;
+}
+
+/**
+ * The word that makes guest code be left, and the bits to set in it. A buffer and an offset rather than a typed array:
+ * Node 20 cannot send a view of a buffer of 4 GiB to another thread.
+ */
+export interface KickWord {
+  readonly buffer: SharedArrayBuffer;
+  readonly byteOffset: number;
+  readonly bits: number;
+}
+
+/** Executes the guest code of one machine on all its vCPUs. */
+export interface Accelerator {
+  /** As `-accel` names it. */
+  readonly name: string;
+  /** The guest's RAM and ROM. */
+  readonly ram: Uint8Array;
+  readonly vcpus: readonly Vcpu[];
+  /** The vCPU whose instruction makes the present access to the board; outside `run` the one that ran last. */
+  readonly current: Vcpu;
+  /** Lets guest code run until something is to be done here. */
+  run(): VcpuExit;
   /** Asks `run` to return soon. Safe from any thread. */
   requestExit(): void;
-  readonly halted: boolean;
+  /** The same for threads that have only memory in common with this one. */
+  readonly kick: KickWord;
+  /**
+   * Nanoseconds after which `run` wants to be interrupted although no timer is due, because vCPUs take turns; Infinity when there
+   * is nobody to give way to.
+   */
+  readonly sliceNs: number;
+  /** The physical map of RAM and ROM changed; may be called from within a bus access. */
+  setMemoryMap(ranges: readonly RamRange[]): void;
+  /** Address line 20 is let through (true) or held low. */
+  setA20(open: boolean): void;
+  /** Guest RAM was written by a device, a loader or a debugger. `ramOffset` counts from the start of `ram`. */
+  ramWritten(ramOffset: number, sizeBytes: number): void;
+  /** The text of `info jit`. */
+  report(): string;
+  /** Ends what was started besides this thread. Nothing may run afterwards. */
+  dispose(): void;
 }

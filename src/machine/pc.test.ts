@@ -37,14 +37,19 @@ function build(memoryBytes = 64 * MiB, firmware?: Uint8Array) {
     ramBuffer,
     timers,
     wallClock: { nowMs: () => 0 },
-    cpu: {
-      setInterruptPending: (pending) => (cpu.pending = pending),
-      nmi: () => log.push('nmi'),
-      smi: () => {},
-      init: () => {},
-      sipi: () => {},
-    },
-    tsc: { nowTicks: () => clock.nowNs(), frequencyHz: 1e9 },
+    cpus: [
+      {
+        irqs: {
+          setInterruptPending: (pending) => (cpu.pending = pending),
+          nmi: () => log.push('nmi'),
+          smi: () => {},
+          init: () => {},
+          sipi: () => {},
+        },
+        tsc: { nowTicks: () => clock.nowNs(), frequencyHz: 1e9 },
+      },
+    ],
+    currentCpu: () => 0,
     hasX2Apic: true,
     hasTscDeadline: true,
     power: {
@@ -159,7 +164,7 @@ test('the 8254 interrupts through the 8259 pair, and through the I/O APIC on inp
   startPit();
   advance(2e6);
   assert.ok(cpu.pending);
-  assert.equal(board.localApic.acknowledge(), 0x20);
+  assert.equal(board.localApics[0]!.acknowledge(), 0x20);
   out(0x20, 0x20);
   assert.ok(!cpu.pending);
   out(0x21, 0xff); // now by the I/O APIC
@@ -169,7 +174,7 @@ test('the 8254 interrupts through the 8259 pair, and through the I/O APIC on inp
   memory.write(0xfec00010, 4, 0x40); // vector 0x40, edge, to APIC 0
   advance(2e6);
   assert.ok(cpu.pending);
-  assert.equal(board.localApic.acknowledge(), 0x40);
+  assert.equal(board.localApics[0]!.acknowledge(), 0x40);
 });
 
 test('CMOS memory sizes and PCI functions', () => {

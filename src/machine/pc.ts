@@ -47,8 +47,10 @@ export interface PcOptions extends PcMemoryOptions {
   readonly ramBuffer: Uint8Array;
   readonly timers: TimerService;
   readonly wallClock: WallClock;
-  readonly cpu: CpuIrqSink;
-  readonly tsc: TscSource;
+  /** One for each vCPU; its index is the APIC id. */
+  readonly cpus: ReadonlyArray<{ readonly irqs: CpuIrqSink; readonly tsc: TscSource }>;
+  /** Index of the vCPU that makes the present access. */
+  readonly currentCpu: () => number;
   readonly hasX2Apic: boolean;
   readonly hasTscDeadline: boolean;
   readonly power: PowerControl;
@@ -78,7 +80,6 @@ export interface DirectBoot {
   readonly longMode: boolean;
 }
 
-const APIC_ID = 0;
 const IO_APIC_ID = 0;
 const HPET_BLOCK_ID = 0x8086a201;
 const BYTE_WIDE: MmioOptions = { impl: { min: 1, max: 1 } };
@@ -92,7 +93,8 @@ const PIRQ_ROUTES = [10, 10, 11, 11];
 export class PcBoard {
   readonly memory: AddressSpace;
   readonly io: AddressSpace;
-  readonly localApic: LocalApic;
+  /** By index of the vCPU. */
+  readonly localApics: readonly LocalApic[];
   readonly pic: I8259Pair;
   readonly ioApic: IoApic;
   readonly pci: PciBus;
@@ -127,8 +129,13 @@ export class PcBoard {
 
     // interrupt controllers
     const apicBus = new ApicBus();
-    this.pic = this.#add('i8259', new I8259Pair(new IrqLine((_, level) => this.localApic.lint0.set(level))));
-    this.localApic = this.#add('apic', this.#createLocalApic(apicBus));
+    this.pic = this.#add(
+      'i8259',
+      new I8259Pair(new IrqLine((_, level) => this.localApics[0]!.lint0.set(level))),
+    );
+    this.localApics = options.cpus.map((_, n) =>
+      this.#add(n === 0 ? 'apic' : `apic${n}`, this.#createLocalApic(apicBus, n)),
+    );
     this.ioApic = this.#add('ioapic', new IoApic(apicBus));
     this.#isaIrqs = new SharedIrqs(16, (n, level) => this.#setGsi(n, level));
     this.#mapMmio('ioapic', map.IO_APIC_BASE, map.IO_APIC_SIZE, this.ioApic, IOAPIC_MMIO);
@@ -246,16 +253,18 @@ export class PcBoard {
     this.#acpiPm.pressPowerButton();
   }
 
-  #createLocalApic(bus: ApicBus): LocalApic {
+  /** Every vCPU sees its own local APIC at the address its IA32_APIC_BASE gives; what is there serves whoever asks. */
+  #createLocalApic(bus: ApicBus, index: number): LocalApic {
     const { options, memory } = { options: this.#options, memory: this.memory };
+    const { irqs, tsc } = options.cpus[index]!;
     let page: MemoryRegion | undefined;
     const apic = new LocalApic(
       {
-        id: APIC_ID,
-        isBootProcessor: true,
+        id: index,
+        isBootProcessor: index === 0,
         hasX2Apic: options.hasX2Apic,
-        extInt: this.pic,
-        ...(options.hasTscDeadline ? { tsc: options.tsc } : {}),
+        ...(index === 0 ? { extInt: this.pic } : {}),
+        ...(options.hasTscDeadline ? { tsc } : {}),
         onBaseChanged: (base, isVisible) => {
           if (page === undefined) return;
           page.enabled = isVisible;
@@ -263,10 +272,17 @@ export class PcBoard {
         },
       },
       bus,
-      options.cpu,
+      irqs,
       options.timers,
     );
-    page = MemoryRegion.mmio('apic', map.LOCAL_APIC_SIZE, apic, LOCAL_APIC_MMIO);
+    const own = (): LocalApic => this.localApics[options.currentCpu()]!;
+    const device: MmioDevice = {
+      read: (offset, size) => (own().pageBase === apic.pageBase ? own().read(offset, size) : 0xffff_ffff),
+      write: (offset, size, value) => {
+        if (own().pageBase === apic.pageBase) own().write(offset, size, value);
+      },
+    };
+    page = MemoryRegion.mmio('apic', map.LOCAL_APIC_SIZE, device, LOCAL_APIC_MMIO);
     memory.root.add(map.LOCAL_APIC_BASE, page, 2);
     return apic;
   }
@@ -332,7 +348,7 @@ export class PcBoard {
       lowRamEnd: this.#mem.lowRamEnd,
       serialPorts: map.SERIAL_PORTS.map((_, n) => n).filter((n) => serial[n] !== undefined),
       hpet,
-      apicIds: [APIC_ID],
+      apicIds: this.localApics.map((apic) => apic.id),
       ioApicId: IO_APIC_ID,
       hpetBlockId: HPET_BLOCK_ID,
       vga: false,

@@ -8,6 +8,14 @@ export interface AcceleratorConfig {
   readonly tier: TcgTier;
 }
 
+/** `-smp`: how many processors there are and how CPUID arranges them. */
+export interface SmpConfig {
+  readonly cpus: number;
+  readonly sockets: number;
+  readonly cores: number;
+  readonly threads: number;
+}
+
 export interface RtcConfig {
   /** Civil time at the start, in milliseconds since 1970 as the guest shall read it; undefined: the host's time plus `offsetMs`. */
   readonly startMs: number | undefined;
@@ -33,6 +41,7 @@ export interface MachineConfig {
   readonly machine: 'pc';
   readonly name: string;
   readonly memoryBytes: number;
+  readonly smp: SmpConfig;
   /** As `-cpu` takes it: model[,+feature][,-feature]. */
   readonly cpu: string;
   /** False: the processor has no 64-bit mode, whatever the model (`lyrebird-system-i386`). */
@@ -60,6 +69,7 @@ export const DEFAULT_CONFIG: MachineConfig = {
   machine: 'pc',
   name: '',
   memoryBytes: DEFAULT_MEMORY_BYTES,
+  smp: { cpus: 1, sockets: 1, cores: 1, threads: 1 },
   cpu: 'qemu64',
   longMode: true,
   accelerator: { kind: 'tcg', tier: 'auto' },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
-import type { Vcpu, VcpuExit } from '../accel/accelerator.ts';
+import type { VcpuExit } from '../accel/accelerator.ts';
 import { VirtualClock } from '../core/clock.ts';
 import { TimerQueue } from '../core/timer.ts';
 import { Doorbell } from '../util/ring.ts';
@@ -12,9 +12,8 @@ import { runTicker, TickerChannel } from './ticker.ts';
 
 const hostClock = { nowNs: () => Number(process.hrtime.bigint() % 2n ** 52n) };
 
-class ScriptedVcpu implements Vcpu {
-  halted = false;
-  resets = 0;
+class ScriptedAccelerator {
+  readonly sliceNs = Number.POSITIVE_INFINITY;
   readonly #script: Array<() => VcpuExit>;
   constructor(script: Array<() => VcpuExit>) {
     this.#script = script;
@@ -24,12 +23,6 @@ class ScriptedVcpu implements Vcpu {
     assert.ok(step !== undefined, 'the loop ran on');
     return step();
   }
-  reset(): void {
-    this.resets++;
-  }
-  setInterruptPending(): void {}
-  raiseNmi(): void {}
-  requestExit(): void {}
 }
 
 interface Rig {
@@ -38,7 +31,7 @@ interface Rig {
   timers: TimerQueue;
   doorbell: Doorbell;
   ticker: TickerChannel;
-  run(script: Array<() => VcpuExit>, poll?: () => void): ScriptedVcpu;
+  run(script: Array<() => VcpuExit>, poll?: () => void): ScriptedAccelerator;
 }
 
 function rig(options: Partial<LifecycleOptions> = {}): Rig {
@@ -58,8 +51,8 @@ function rig(options: Partial<LifecycleOptions> = {}): Rig {
       },
     },
   );
-  const run = (script: Array<() => VcpuExit>, poll = (): void => {}): ScriptedVcpu => {
-    const vcpu = new ScriptedVcpu(script);
+  const run = (script: Array<() => VcpuExit>, poll = (): void => {}): ScriptedAccelerator => {
+    const accelerator = new ScriptedAccelerator(script);
     const client: LoopClient = {
       poll,
       settle: () => lifecycle.settle(),
@@ -73,8 +66,8 @@ function rig(options: Partial<LifecycleOptions> = {}): Rig {
       onDebugExit: () => lifecycle.pause(),
     };
     lifecycle.start();
-    runMachineLoop(client, { vcpu, timers, hostClock, doorbell, ticker });
-    return vcpu;
+    runMachineLoop(client, { accelerator, timers, hostClock, doorbell, ticker });
+    return accelerator;
   };
   return { lifecycle, events, timers, doorbell, ticker, run };
 }

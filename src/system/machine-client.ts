@@ -1,5 +1,6 @@
 /** The main thread's view of a machine: requests, events, character devices. Portable; the threads come from the host. */
 import type { BlockStart } from '../block/io/protocol.ts';
+import type { KickWord } from '../accel/accelerator.ts';
 import { CharChannel } from '../chardev/char-channel.ts';
 import { CharPump } from '../chardev/char-pump.ts';
 import type { CharStream } from '../chardev/char-stream.ts';
@@ -11,7 +12,6 @@ import type { LifecycleEvent, MachineEnd, RunState } from './lifecycle.ts';
 import {
   type AddressKind,
   type FileImage,
-  type KickWord,
   kicker,
   MAX_TRANSFER,
   type MachineMessage,

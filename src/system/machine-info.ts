@@ -2,19 +2,19 @@
 import type { AddressSpace } from '../core/address-space.ts';
 import { UserError } from '../util/errors.ts';
 import type { Machine } from './machine.ts';
-import { formatRegisters, readRegisters } from './x86-registers.ts';
+import { formatRegisters } from './x86-registers.ts';
 
 const TOPICS: Readonly<Record<string, (machine: Machine) => string>> = {
-  registers: (machine) => formatRegisters(machine.vcpu),
-  jit: (machine) => machine.vcpu.report(),
+  registers: (machine) => formatRegisters(machine.monitorCpu, machine.a20),
+  jit: (machine) => machine.accelerator.report(),
   status: (machine) => `VM status: ${statusText(machine)}`,
   pic: (machine) => `${machine.board.ioApic.describe()}\n${machine.board.pic.describe()}`,
-  lapic: (machine) => machine.board.localApic.describe(),
+  lapic: (machine) => machine.board.localApics[machine.monitorCpu.index]!.describe(),
   mtree: (machine) => [machine.board.memory, machine.board.io].map(spaceText).join('\n'),
   qtree: (machine) =>
     ['bus: main-system-bus', ...[...machine.board.devices.keys()].map((name) => `  dev: ${name}`)].join('\n'),
   pci: (machine) => pciText(machine),
-  cpus: (machine) => `* CPU #0: thread_id=0${machine.vcpu.halted ? ' (halted)' : ''}`,
+  cpus: (machine) => cpusText(machine),
   mem: (machine) => mappingText(machine),
   name: (machine) => machine.config.name,
 };
@@ -31,6 +31,15 @@ export function describeMachine(machine: Machine, topic: string): string {
 function statusText(machine: Machine): string {
   const { state } = machine.lifecycle;
   return state === 'running' ? 'running' : `paused${state === 'paused' ? '' : ` (${state})`}`;
+}
+
+function cpusText(machine: Machine): string {
+  return machine.accelerator.vcpus
+    .map((cpu) => {
+      const mark = cpu === machine.monitorCpu ? '*' : ' ';
+      return `${mark} CPU #${cpu.index}: thread_id=0${cpu.halted ? ' (halted)' : ''}`;
+    })
+    .join('\n');
 }
 
 function spaceText(space: AddressSpace): string {
@@ -76,8 +85,8 @@ function paging(registers: { cr0: bigint; cr3: bigint; cr4: bigint; efer: bigint
 
 /** `info mem`: ranges of mapped linear addresses with equal rights. */
 function mappingText(machine: Machine): string {
-  const { vcpu, board } = machine;
-  const registers = readRegisters(vcpu) as unknown as Parameters<typeof paging>[0];
+  const { board } = machine;
+  const registers = machine.monitorCpu.readRegisters() as unknown as Parameters<typeof paging>[0];
   const p = paging(registers);
   if (p === undefined) return 'PG disabled';
   const lines: string[] = [];

@@ -1,5 +1,5 @@
 /** The machine thread's loop: guest code, timers and requests of other threads take turns. */
-import type { Vcpu, VcpuExit } from '../accel/accelerator.ts';
+import type { Accelerator, VcpuExit } from '../accel/accelerator.ts';
 import type { Clock } from '../core/clock.ts';
 import type { TimerQueue } from '../core/timer.ts';
 import type { Doorbell } from '../util/ring.ts';
@@ -21,7 +21,7 @@ export interface LoopClient {
 }
 
 export interface LoopPorts {
-  readonly vcpu: Vcpu;
+  readonly accelerator: Pick<Accelerator, 'run' | 'sliceNs'>;
   /** Timers in virtual time. */
   readonly timers: TimerQueue;
   /** Host time, which the ticker and sleeping use. Runs at the rate of virtual time. */
@@ -33,10 +33,11 @@ export interface LoopPorts {
 
 /** Runs until the client has ended. Never returns to the thread's event loop in between. */
 export function runMachineLoop(client: LoopClient, ports: LoopPorts): void {
-  const { vcpu, timers, hostClock, doorbell, ticker } = ports;
+  const { accelerator, timers, hostClock, doorbell, ticker } = ports;
   const publish = (): void => {
     const nowNs = hostClock.nowNs();
-    ticker.publish(nowNs + (timers.nextDeadlineNs() - timers.nowNs()), nowNs);
+    const aheadNs = Math.min(timers.nextDeadlineNs() - timers.nowNs(), accelerator.sliceNs);
+    ticker.publish(nowNs + aheadNs, nowNs);
   };
   timers.onEarlierDeadline = publish;
   for (;;) {
@@ -51,7 +52,7 @@ export function runMachineLoop(client: LoopClient, ports: LoopPorts): void {
       continue;
     }
     publish();
-    const exit = vcpu.run();
+    const exit = accelerator.run();
     switch (exit.kind) {
       case 'interrupted':
         break;

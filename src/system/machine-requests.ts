@@ -2,7 +2,6 @@
 
 import type { RingCharBackend } from '../chardev/ring-backend.ts';
 import type { AccessSize } from '../core/memory-region.ts';
-import { KEY } from '../runtime/x86/layout.ts';
 import { UserError } from '../util/errors.ts';
 import { logMask } from './log-items.ts';
 import type { Machine } from './machine.ts';
@@ -14,7 +13,7 @@ import type {
   RequestMessage,
   RequestName,
 } from './protocol.ts';
-import { readRegisters, writeRegister } from './x86-registers.ts';
+import { codeFlags, writeRegister } from './x86-registers.ts';
 
 type Handlers = {
   [N in RequestName]: (params: MachineRequests[N]['params']) => MachineRequests[N]['result'];
@@ -22,6 +21,7 @@ type Handlers = {
 
 /** Longest instruction (SDM Vol. 2A 2.3.11). */
 const MAX_INSN = 15;
+const PAGE_BYTES = 4096;
 
 /** Runs an action that has no result. */
 function act(action: () => unknown): null {
@@ -54,7 +54,7 @@ export class MachineRequestHandler {
 
   #createHandlers(): Handlers {
     const machine = this.#machine;
-    const { lifecycle, board, vcpu } = machine;
+    const { lifecycle, board } = machine;
     return {
       resume: () => act(() => lifecycle.resume()),
       pause: () => act(() => lifecycle.pause()),
@@ -64,16 +64,23 @@ export class MachineRequestHandler {
       read: ({ address, length, kind }) => this.#read(BigInt(address), length, kind),
       write: ({ address, hex, kind }) => act(() => this.#write(BigInt(address), fromHex(hex), kind)),
       registers: () => {
-        const entries = Object.entries(readRegisters(vcpu)).map(([name, value]) => [name, String(value)]);
+        const entries = Object.entries(machine.monitorCpu.readRegisters()).map(([name, value]) => [
+          name,
+          String(value),
+        ]);
         return Object.fromEntries(entries) as Record<string, string>;
       },
-      setRegister: ({ name, value }) => act(() => writeRegister(vcpu, name, BigInt(value))),
+      setRegister: ({ name, value }) => act(() => writeRegister(machine.monitorCpu, name, BigInt(value))),
       info: ({ topic }) => describeMachine(machine, topic),
       log: ({ items }) => {
         machine.log.mask = logMask(items);
         return null;
       },
-      nmi: () => act(() => vcpu.nmi()),
+      nmi: () =>
+        act(() => {
+          for (const cpu of machine.accelerator.vcpus) cpu.nmi();
+        }),
+      cpu: ({ index }) => act(() => machine.selectCpu(index)),
       disassemble: ({ address, count, kind }) => this.#disassemble(BigInt(address), count, kind),
       port: ({ port, size, value }) => {
         if (value === undefined) return board.io.read(port, size as AccessSize);
@@ -85,36 +92,63 @@ export class MachineRequestHandler {
   }
 
   #read(address: bigint, length: number, kind: AddressKind): Uint8Array {
-    const { board, vcpu } = this.#machine;
     if (kind === 'physical') {
       const bytes = new Uint8Array(length);
-      board.memory.readBytes(Number(address), bytes);
+      this.#machine.board.memory.readBytes(Number(address), bytes);
       return bytes;
     }
-    const bytes = vcpu.readVirtual(address, length);
+    const bytes = this.#readVirtual(address, length);
     if (bytes.length < length) throw unmapped(address + BigInt(bytes.length));
     return bytes;
   }
 
+  /** Stops at the first unmapped page. */
+  #readVirtual(linear: bigint, length: number): Uint8Array {
+    const out = new Uint8Array(length);
+    const done = this.#eachPage(linear, length, (physical, at, count) =>
+      this.#machine.board.memory.readBytes(physical, out.subarray(at, at + count)),
+    );
+    return done === length ? out : out.slice(0, done);
+  }
+
   #write(address: bigint, bytes: Uint8Array, kind: AddressKind): void {
-    const { board, vcpu } = this.#machine;
+    const { memory } = this.#machine.board;
     if (kind === 'physical') {
-      board.memory.writeBytes(Number(address), bytes);
+      memory.writeBytes(Number(address), bytes);
       return;
     }
-    const count = vcpu.writeVirtual(address, bytes);
+    const count = this.#eachPage(address, bytes.length, (physical, at, n) =>
+      memory.writeBytes(physical, bytes.subarray(at, at + n)),
+    );
     if (count < bytes.length) throw unmapped(address + BigInt(count));
   }
 
+  /** Calls `action` for the parts of a virtual range that lie within one page; returns how many bytes are mapped. */
+  #eachPage(
+    linear: bigint,
+    length: number,
+    action: (physical: number, at: number, count: number) => void,
+  ): number {
+    let done = 0;
+    while (done < length) {
+      const physical = this.#machine.monitorCpu.translateAddress(linear + BigInt(done));
+      if (physical === undefined) break;
+      const count = Math.min(length - done, PAGE_BYTES - (physical % PAGE_BYTES));
+      action(physical, done, count);
+      done += count;
+    }
+    return done;
+  }
+
   #disassemble(address: bigint, count: number, kind: AddressKind): string {
-    const { vcpu, target } = this.#machine;
-    const flags = Number(vcpu.readSlot(KEY) & 0xffff_ffffn);
+    const { monitorCpu, disassembler } = this.#machine;
+    const flags = codeFlags(monitorCpu.readRegisters());
     const lines: string[] = [];
     let at = address;
     for (let i = 0; i < count; i++) {
-      const bytes = kind === 'physical' ? this.#read(at, MAX_INSN, kind) : vcpu.readVirtual(at, MAX_INSN);
+      const bytes = kind === 'physical' ? this.#read(at, MAX_INSN, kind) : this.#readVirtual(at, MAX_INSN);
       if (bytes.length === 0) break;
-      const { text, length } = target.disassemble(bytes, at, flags);
+      const { text, length } = disassembler.disassemble(bytes, at, flags);
       lines.push(`0x${at.toString(16).padStart(8, '0')}:  ${text}`);
       at += BigInt(Math.max(1, length));
     }

@@ -1,9 +1,8 @@
 /** A virtual machine on the machine thread: board, vCPU, clocks, character devices and the requests of the main thread. */
-import type { VcpuBus, VcpuExit } from '../accel/accelerator.ts';
+import type { Accelerator, RamRange, Vcpu, VcpuBus, VcpuExit } from '../accel/accelerator.ts';
+import { createAccelerator } from '../accel/create-accelerator.ts';
 import type { StartCompiler } from '../accel/tcg/compile-channel.ts';
-import { LOG_EXEC, LOG_GUEST_ERRORS, LOG_MMU, LOG_UNIMP, type TcgLog } from '../accel/tcg/log.ts';
-import { TcgMemory } from '../accel/tcg/tcg-memory.ts';
-import { TcgVcpu } from '../accel/tcg/tcg-vcpu.ts';
+import { LOG_GUEST_ERRORS, LOG_MMU, LOG_UNIMP, type TcgLog } from '../accel/tcg/log.ts';
 import type { WasmModuleHandle } from '../accel/tcg/webassembly.ts';
 import { BlockChannel } from '../block/io/block-channel.ts';
 import { CharChannel } from '../chardev/char-channel.ts';
@@ -11,13 +10,11 @@ import { RingCharBackend } from '../chardev/ring-backend.ts';
 import { type Clock, OffsetWallClock, VirtualClock, type WallClock } from '../core/clock.ts';
 import type { Drive } from '../core/drive.ts';
 import { type Timer, TimerQueue } from '../core/timer.ts';
+import type { LocalApic } from '../hw/intc/apic.ts';
 import { type DirectBoot, PcBoard, pcBusAccess } from '../machine/pc.ts';
 import { pcRamBufferBytes } from '../machine/pc-memory.ts';
-import { REQUEST_RETURN } from '../runtime/tcg/layout.ts';
-import { A20_MASK, TSC_OFFSET } from '../runtime/x86/layout.ts';
 import type { TargetDescriptor } from '../target/target.ts';
-import { parseCpu } from '../target/x86/cpu-models.ts';
-import { installCpu } from '../target/x86/cpuid.ts';
+import { type CpuModel, parseCpu } from '../target/x86/cpu-models.ts';
 import { encodingFeatures } from '../target/x86/features.ts';
 import { createX86Target } from '../target/x86/x86-target.ts';
 import { UserError } from '../util/errors.ts';
@@ -27,7 +24,7 @@ import { Lifecycle, type LifecycleEvent } from './lifecycle.ts';
 import { logMask } from './log-items.ts';
 import { type LoopClient, runMachineLoop } from './machine-loop.ts';
 import { MachineRequestHandler } from './machine-requests.ts';
-import type { FileImage, KickWord, MachineMessage, MachineStart } from './protocol.ts';
+import type { FileImage, MachineMessage, MachineStart } from './protocol.ts';
 import { TickerChannel } from './ticker.ts';
 import { applyInitialState } from './x86-registers.ts';
 
@@ -52,8 +49,7 @@ const END_TIMEOUT_MS = 1000;
 export class Machine implements LoopClient {
   readonly config: MachineConfig;
   readonly board: PcBoard;
-  readonly vcpu: TcgVcpu;
-  readonly target: TargetDescriptor;
+  readonly accelerator: Accelerator;
   readonly lifecycle: Lifecycle;
   readonly log: TcgLog;
 
@@ -69,6 +65,9 @@ export class Machine implements LoopClient {
   readonly #flushTimer: Timer;
   readonly #requests: MachineRequestHandler;
   readonly #longMode: boolean;
+  readonly #model: CpuModel;
+  #target: TargetDescriptor | undefined;
+  #monitorCpu = 0;
   #outputPending = false;
   #a20 = true;
 
@@ -93,35 +92,37 @@ export class Machine implements LoopClient {
     this.#debugCon = this.#createBackend(start.charDevices.debugCon);
 
     const model = parseCpu(config.cpu, config.longMode);
+    this.#model = model;
     this.#longMode = model.features.has('lm');
-    const memory = createMemory(config.memoryBytes, start.firmware);
-    const board = (): PcBoard => this.board;
+    this.accelerator = nameMemoryOption(() =>
+      createAccelerator({
+        config: config.accelerator,
+        model,
+        ramBytes: pcRamBufferBytes({ memoryBytes: config.memoryBytes, firmware: start.firmware }),
+        buses: Array.from({ length: config.smp.cpus }, (_, n) => this.#createBus(n)),
+        log: this.log,
+        nowNs: () => host.clock.nowNs(),
+        runtimeModule,
+        startCompiler: host.startCompiler,
+      }),
+    );
+    const { accelerator } = this;
     if (start.block !== undefined) {
-      this.#block = new BlockChannel(start.block.channel, memory.ram.buffer, {
+      this.#block = new BlockChannel(start.block.channel, accelerator.ram.buffer, {
         onStop: () => this.lifecycle.pause(),
       });
     }
-    this.target = createX86Target(encodingFeatures(model.features));
-    this.vcpu = new TcgVcpu({
-      target: this.target,
-      memory,
-      runtimeModule,
-      bus: createBus(board, () => this.#clock.nowNs()),
-      tier: config.accelerator.tier,
-      log: this.log,
-      nowNs: () => host.clock.nowNs(),
-      ...(host.startCompiler && { startCompiler: host.startCompiler }),
-    });
-    installCpu(memory.view, this.vcpu.cpuBase, model, { apicId: 0, cpus: 1 });
-    if ((this.log.mask & LOG_EXEC) !== 0) this.vcpu.traceBlocks();
     this.board = new PcBoard({
       memoryBytes: config.memoryBytes,
       firmware: start.firmware,
-      ramBuffer: memory.ram,
+      ramBuffer: accelerator.ram,
       timers: this.#timers,
       wallClock: this.#createWallClock(),
-      cpu: this.vcpu,
-      tsc: { nowTicks: () => this.#guestTsc(), frequencyHz: TSC_HZ },
+      cpus: accelerator.vcpus.map((irqs) => ({
+        irqs,
+        tsc: { nowTicks: () => this.#clock.nowNs() + irqs.tscOffset, frequencyHz: TSC_HZ },
+      })),
+      currentCpu: () => accelerator.current.index,
       hasX2Apic: model.features.has('x2apic'),
       hasTscDeadline: model.features.has('tsc-deadline'),
       power: this.lifecycle,
@@ -139,8 +140,8 @@ export class Machine implements LoopClient {
     const { kernel } = start;
     if (kernel !== undefined && start.firmware !== undefined)
       this.board.offerKernel(this.#directBoot(kernel));
-    this.#followMemory(memory);
-    this.lifecycle.onRequest = () => this.vcpu.requestExit();
+    this.#followMemory();
+    this.lifecycle.onRequest = () => accelerator.requestExit();
     this.#requests = new MachineRequestHandler(this, this.#serial);
   }
 
@@ -152,6 +153,27 @@ export class Machine implements LoopClient {
     return this.lifecycle.isEnded;
   }
 
+  /** The vCPU that the monitor's commands are about. */
+  get monitorCpu(): Vcpu {
+    return this.accelerator.vcpus[this.#monitorCpu]!;
+  }
+
+  /** `UserError` for a number that is none. */
+  selectCpu(index: number): void {
+    if (this.accelerator.vcpus[index] === undefined) throw new UserError('NoSuchCpu', `no CPU #${index}`);
+    this.#monitorCpu = index;
+  }
+
+  /** Address line 20 is let through. */
+  get a20(): boolean {
+    return this.#a20;
+  }
+
+  /** For the monitor's `x/i`. */
+  get disassembler(): Pick<TargetDescriptor, 'disassemble'> {
+    return (this.#target ??= createX86Target(encodingFeatures(this.#model.features)));
+  }
+
   /** Virtual time since the machine started. */
   nowNs(): number {
     return this.#clock.nowNs();
@@ -160,15 +182,15 @@ export class Machine implements LoopClient {
   /** Runs until the machine has ended. */
   run(): void {
     this.lifecycle.start();
-    this.#host.post({ kind: 'started', kick: this.#kickWord(), state: this.lifecycle.state });
+    this.#host.post({ kind: 'started', kick: this.accelerator.kick, state: this.lifecycle.state });
     runMachineLoop(this, {
-      vcpu: this.vcpu,
+      accelerator: this.accelerator,
       timers: this.#timers,
       hostClock: this.#host.clock,
       doorbell: this.#control.doorbell,
       ticker: this.#ticker,
     });
-    this.vcpu.dispose();
+    this.accelerator.dispose();
   }
 
   // --- LoopClient
@@ -247,41 +269,48 @@ export class Machine implements LoopClient {
     return { nowMs: () => this.#host.utcNowMs() + offsetMs };
   }
 
-  #guestTsc(): number {
-    return this.#clock.nowNs() + Number(BigInt.asIntN(64, this.vcpu.readSlot(TSC_OFFSET)));
+  /** The board as a vCPU sees it. */
+  #createBus(index: number): VcpuBus {
+    let access: ReturnType<typeof pcBusAccess> | undefined;
+    const bus = (): ReturnType<typeof pcBusAccess> => (access ??= pcBusAccess(this.board));
+    const apic = (): LocalApic => this.board.localApics[index]!;
+    return {
+      readMmio: (address, size) => bus().readMmio(address, size),
+      writeMmio: (address, size, value) => bus().writeMmio(address, size, value),
+      readPort: (port, size) => bus().readPort(port, size),
+      writePort: (port, size, value) => bus().writePort(port, size, value),
+      acknowledgeInterrupt: () => apic().acknowledge(),
+      readApicMsr: (msr) => apic().readMsr(msr),
+      writeApicMsr: (msr, lo, hi) => apic().writeMsr(msr, lo, hi),
+      readTpr: () => apic().getTpr(),
+      writeTpr: (value) => apic().setTpr(value),
+      readTsc: () => this.#clock.nowNs(),
+    };
   }
 
   #setA20(open: boolean): void {
     if (open === this.#a20) return;
     this.#a20 = open;
     if ((this.log.mask & LOG_MMU) !== 0) this.log.write(`A20 update: a20=${open ? 1 : 0}\n`);
-    this.#applyA20();
+    this.accelerator.setA20(open);
   }
 
-  #applyA20(): void {
-    const mask = this.#a20 ? -1n : ~(1n << 20n);
-    this.vcpu.writeSlot(A20_MASK, mask);
-    this.vcpu.memoryMapChanged();
-  }
-
-  /** Keeps the translator's idea of RAM and of what is translated in step with the board. */
-  #followMemory(memory: TcgMemory): void {
+  /** Keeps the accelerator's idea of RAM and of what is translated in step with the board. */
+  #followMemory(): void {
     const space = this.board.memory;
-    const update = (): void => {
-      const ranges = space.flatView.ranges.filter((range) => range.ramOffset >= 0);
-      memory.setRamMap(
-        ranges.map((range) => ({
+    const ram = (): RamRange[] =>
+      space.flatView.ranges
+        .filter((range) => range.ramOffset >= 0)
+        .map((range) => ({
           start: range.start,
           sizeBytes: range.end - range.start,
           ramOffset: range.ramOffset,
           readOnly: range.readOnly,
-        })),
-      );
-      this.vcpu.memoryMapChanged();
-    };
+        }));
+    const update = (): void => this.accelerator.setMemoryMap(ram());
     space.onChanged(update);
     update();
-    space.ram.onWrite((ramOffset, sizeBytes) => this.vcpu.ramWritten(ramOffset, sizeBytes));
+    space.ram.onWrite((ramOffset, sizeBytes) => this.accelerator.ramWritten(ramOffset, sizeBytes));
     space.onUnassigned = ({ addr, size, value }) => {
       if ((this.log.mask & LOG_GUEST_ERRORS) === 0) return;
       const what = value === undefined ? 'read of' : `write of 0x${value.toString(16)} to`;
@@ -294,18 +323,13 @@ export class Machine implements LoopClient {
     };
   }
 
-  #kickWord(): KickWord {
-    const { memory, exitRequestAddress } = this.vcpu;
-    return { buffer: memory.buffer, byteOffset: exitRequestAddress, bits: REQUEST_RETURN };
-  }
-
   #reset(): void {
-    this.vcpu.reset();
+    for (const cpu of this.accelerator.vcpus) cpu.reset();
     this.board.reset();
-    this.#applyA20();
+    this.accelerator.setA20(this.#a20);
     const { kernel, firmware } = this.#start;
     if (kernel === undefined || firmware !== undefined) return;
-    applyInitialState(this.vcpu, this.board.boot(this.#directBoot(kernel)));
+    applyInitialState(this.accelerator.vcpus[0]!, this.board.boot(this.#directBoot(kernel)));
   }
 
   #directBoot(kernel: FileImage): DirectBoot {
@@ -331,30 +355,12 @@ export class Machine implements LoopClient {
   }
 }
 
-/** The translator's memory, large enough for RAM and ROM. `UserError` when the host cannot give it. */
-function createMemory(memoryBytes: number, firmware: MachineStart['firmware']): TcgMemory {
-  const bytes = pcRamBufferBytes({ memoryBytes, firmware });
+/** `-m` is what asked for memory that the host cannot give. */
+function nameMemoryOption<T>(create: () => T): T {
   try {
-    return new TcgMemory(bytes);
+    return create();
   } catch (error) {
     if (error instanceof UserError) throw new UserError(error.code, `-m: ${error.message}`);
     throw error;
   }
-}
-
-function createBus(board: () => PcBoard, tsc: () => number): VcpuBus {
-  let access: ReturnType<typeof pcBusAccess> | undefined;
-  const bus = (): ReturnType<typeof pcBusAccess> => (access ??= pcBusAccess(board()));
-  return {
-    readMmio: (address, size) => bus().readMmio(address, size),
-    writeMmio: (address, size, value) => bus().writeMmio(address, size, value),
-    readPort: (port, size) => bus().readPort(port, size),
-    writePort: (port, size, value) => bus().writePort(port, size, value),
-    acknowledgeInterrupt: () => board().localApic.acknowledge(),
-    readApicMsr: (index) => board().localApic.readMsr(index),
-    writeApicMsr: (index, lo, hi) => board().localApic.writeMsr(index, lo, hi),
-    readTpr: () => board().localApic.getTpr(),
-    writeTpr: (value) => board().localApic.setTpr(value),
-    readTsc: tsc,
-  };
 }

@@ -1,5 +1,6 @@
 /** What the main thread and the machine thread say to each other. Everything is structured-cloneable. */
 import type { BlockStart } from '../block/io/protocol.ts';
+import type { KickWord } from '../accel/accelerator.ts';
 import type { MachineConfig } from './config.ts';
 import type { LifecycleEvent, RunState } from './lifecycle.ts';
 
@@ -32,16 +33,6 @@ export interface MachineStart {
   readonly charDevices: CharDeviceBuffers;
   /** Drives and the shared memory of their I/O thread; undefined: no drives. */
   readonly block: BlockStart | undefined;
-}
-
-/**
- * The word that makes a vCPU leave guest code, and the bits to set in it. A buffer and an offset rather than a typed array:
- * Node 20 cannot send a view of a buffer of 4 GiB to another thread.
- */
-export interface KickWord {
-  readonly buffer: SharedArrayBuffer;
-  readonly byteOffset: number;
-  readonly bits: number;
 }
 
 /** Makes the vCPU leave guest code; from any thread. */
@@ -79,6 +70,8 @@ export interface MachineRequests {
   info: { params: { topic: string }; result: string };
   log: { params: { items: readonly string[] }; result: null };
   nmi: { params: Record<never, never>; result: null };
+  /** Chooses the vCPU that registers, virtual addresses and the like are of. */
+  cpu: { params: { index: number }; result: null };
   disassemble: { params: { address: string; count: number; kind: AddressKind }; result: string };
   port: { params: { port: number; size: 1 | 2 | 4; value: number | undefined }; result: number };
   sendBreak: { params: { serial: number }; result: null };

@@ -1,19 +1,8 @@
 /** The x86 register file for people and programs: names, the monitor's `info registers`, the state at a kernel's entry. */
+import type { CpuRegisters, Vcpu } from '../accel/accelerator.ts';
 import type { InitialCpuState } from '../machine/boot/boot.ts';
-import * as r from '../runtime/x86/layout.ts';
+import { HF_CS32, HF_CS64, HF_LMA, HF_PE } from '../runtime/x86/layout.ts';
 import { UserError } from '../util/errors.ts';
-
-/** What this file needs of a vCPU. */
-export interface RegisterFile {
-  readSlot(offset: number): bigint;
-  writeSlot(offset: number, value: bigint): void;
-  readonly runtime: {
-    get_rflags(): bigint;
-    set_rflags(value: bigint): void;
-    update_hflags(): void;
-    tlb_flush(): void;
-  };
-}
 
 const GPR_NAMES = [
   'rax',
@@ -36,69 +25,21 @@ const GPR_NAMES = [
 const SEGMENT_NAMES = ['es', 'cs', 'ss', 'ds', 'fs', 'gs', 'ldtr', 'tr'];
 const MASK64 = (1n << 64n) - 1n;
 
-/** Slots that are read and written as they are. */
-const PLAIN: ReadonlyMap<string, number> = new Map([
-  ...GPR_NAMES.map((name, n) => [name, r.RAX + 8 * n] as const),
-  ['rip', r.RIP],
-  ['cr0', r.CR0],
-  ['cr2', r.CR2],
-  ['cr3', r.CR3],
-  ['cr4', r.CR4],
-  ['efer', r.EFER],
-  ['gdt_base', r.GDT_BASE],
-  ['gdt_limit', r.GDT_LIMIT],
-  ['idt_base', r.IDT_BASE],
-  ['idt_limit', r.IDT_LIMIT],
-  ['kernel_gs_base', r.KERNEL_GS_BASE],
-  ['dr0', r.DR0],
-  ['dr1', r.DR0 + 8],
-  ['dr2', r.DR0 + 16],
-  ['dr3', r.DR0 + 24],
-  ['dr6', r.DR6],
-  ['dr7', r.DR7],
-  ['mxcsr', r.MXCSR],
-  ...SEGMENT_NAMES.flatMap((name, n) => [
-    [name, r.SEG + n * r.SEG_STRIDE + r.SEG_SELECTOR] as const,
-    [`${name}_base`, r.SEG + n * r.SEG_STRIDE + r.SEG_BASE] as const,
-    [`${name}_limit`, r.SEG + n * r.SEG_STRIDE + r.SEG_LIMIT] as const,
-  ]),
-]);
-/** Changing these changes how code runs or how addresses translate. */
+/** Changing these changes how code runs. */
 const READ_ONLY = new Set(SEGMENT_NAMES);
-const NEEDS_FLUSH = new Set(['cr0', 'cr3', 'cr4', 'efer']);
-
-/** All registers by name. */
-export function readRegisters(cpu: RegisterFile): Record<string, bigint> {
-  const out: Record<string, bigint> = {};
-  for (const [name, slot] of PLAIN) out[name] = cpu.readSlot(slot);
-  out['rflags'] = cpu.runtime.get_rflags() & MASK64;
-  for (let n = 0; n < 16; n++) {
-    const at = r.XMM + 16 * n;
-    out[`xmm${n}`] = cpu.readSlot(at) | (cpu.readSlot(at + 8) << 64n);
-  }
-  return out;
-}
 
 /** `UserError` for an unknown or read-only name. */
-export function writeRegister(cpu: RegisterFile, name: string, value: bigint): void {
-  const xmm = /^xmm(\d|1[0-5])$/.exec(name);
-  if (name === 'rflags') cpu.runtime.set_rflags(BigInt.asIntN(64, value));
-  else if (xmm !== null) {
-    const at = r.XMM + 16 * Number(xmm[1]);
-    cpu.writeSlot(at, value & MASK64);
-    cpu.writeSlot(at + 8, (value >> 64n) & MASK64);
-  } else {
-    const slot = PLAIN.get(name);
-    if (slot === undefined) throw new UserError('UnknownRegister', `no register "${name}"`);
-    if (READ_ONLY.has(name))
-      throw new UserError('ReadOnlyRegister', `register "${name}" cannot be written from outside`);
-    cpu.writeSlot(slot, value & MASK64);
-  }
-  cpu.runtime.update_hflags();
-  if (NEEDS_FLUSH.has(name)) cpu.runtime.tlb_flush();
+export function writeRegister(cpu: Vcpu, name: string, value: bigint): void {
+  if (!Object.hasOwn(cpu.readRegisters(), name))
+    throw new UserError('UnknownRegister', `no register "${name}"`);
+  if (READ_ONLY.has(name))
+    throw new UserError('ReadOnlyRegister', `register "${name}" cannot be written from outside`);
+  cpu.writeRegisters({ [name]: value });
 }
 
 // Segment attributes as SEG_ATTR holds them: descriptor bits 8…23 shifted down by 8.
+const ATTR_L = 0x2000;
+const ATTR_DB = 0x4000;
 const ATTR_CODE32 = 0xc09b;
 const ATTR_CODE64 = 0xa09b;
 const ATTR_DATA = 0xc093;
@@ -111,32 +52,50 @@ const EFER_LME_LMA = 0x500n;
 const FLAT_LIMIT = 0xffff_ffffn;
 
 /** Puts a CPU that has just been reset into the state a boot protocol asks for. */
-export function applyInitialState(cpu: RegisterFile, state: InitialCpuState): void {
+export function applyInitialState(cpu: Vcpu, state: InitialCpuState): void {
   const long = state.mode === 'long64';
-  for (let n = 0; n < 16; n++) cpu.writeSlot(r.RAX + 8 * n, 0n);
-  for (const [name, value] of Object.entries(state.registers)) cpu.writeSlot(PLAIN.get(name)!, BigInt(value));
-  const setSegment = (n: number, selector: number, limit: bigint, attributes: number): void => {
-    const at = r.SEG + n * r.SEG_STRIDE;
-    cpu.writeSlot(at + r.SEG_SELECTOR, BigInt(selector));
-    cpu.writeSlot(at + r.SEG_BASE, 0n);
-    cpu.writeSlot(at + r.SEG_LIMIT, limit);
-    cpu.writeSlot(at + r.SEG_ATTR, BigInt(attributes));
+  const values: CpuRegisters = {};
+  for (const name of GPR_NAMES) values[name] = 0n;
+  for (const [name, value] of Object.entries(state.registers)) values[name] = BigInt(value);
+  const setSegment = (name: string, selector: number, limit: bigint, attributes: number): void => {
+    values[name] = BigInt(selector);
+    values[`${name}_base`] = 0n;
+    values[`${name}_limit`] = limit;
+    values[`${name}_attr`] = BigInt(attributes);
   };
-  for (const n of [r.ES, r.SS, r.DS, r.FS, r.GS]) setSegment(n, state.dataSelector, FLAT_LIMIT, ATTR_DATA);
-  setSegment(r.CS, state.codeSelector, FLAT_LIMIT, long ? ATTR_CODE64 : ATTR_CODE32);
-  setSegment(r.TR, 0, BigInt(TSS_LIMIT), ATTR_TSS_BUSY);
-  cpu.writeSlot(r.GDT_BASE, BigInt(state.gdtBase));
-  cpu.writeSlot(r.GDT_LIMIT, BigInt(state.gdtLimit));
-  cpu.writeSlot(r.IDT_BASE, 0n);
-  cpu.writeSlot(r.IDT_LIMIT, 0n);
-  cpu.writeSlot(r.CR0, CR0_PE_ET | (long ? CR0_PG : 0n));
-  cpu.writeSlot(r.CR3, BigInt(state.cr3));
-  cpu.writeSlot(r.CR4, long ? CR4_PAE : 0n);
-  cpu.writeSlot(r.EFER, long ? EFER_LME_LMA : 0n);
-  cpu.writeSlot(r.RIP, BigInt(state.rip));
-  cpu.runtime.set_rflags(2n);
-  cpu.runtime.update_hflags();
-  cpu.runtime.tlb_flush();
+  for (const name of ['es', 'ss', 'ds', 'fs', 'gs'])
+    setSegment(name, state.dataSelector, FLAT_LIMIT, ATTR_DATA);
+  setSegment('cs', state.codeSelector, FLAT_LIMIT, long ? ATTR_CODE64 : ATTR_CODE32);
+  setSegment('tr', 0, BigInt(TSS_LIMIT), ATTR_TSS_BUSY);
+  values['gdt_base'] = BigInt(state.gdtBase);
+  values['gdt_limit'] = BigInt(state.gdtLimit);
+  values['idt_base'] = 0n;
+  values['idt_limit'] = 0n;
+  values['cr0'] = CR0_PE_ET | (long ? CR0_PG : 0n);
+  values['cr3'] = BigInt(state.cr3);
+  values['cr4'] = long ? CR4_PAE : 0n;
+  values['efer'] = long ? EFER_LME_LMA : 0n;
+  values['rip'] = BigInt(state.rip);
+  values['rflags'] = 2n;
+  cpu.writeRegisters(values);
+}
+
+/** Mode bits of a CPU's present code, as the disassembler takes them. */
+export function codeFlags(regs: CpuRegisters): number {
+  const attributes = Number(regs['cs_attr']!);
+  const long = (regs['efer']! & 0x400n) !== 0n;
+  return (
+    (long ? HF_LMA : 0) |
+    ((regs['cr0']! & 1n) !== 0n ? HF_PE : 0) |
+    (long && (attributes & ATTR_L) !== 0 ? HF_CS64 : 0) |
+    ((attributes & ATTR_DB) !== 0 ? HF_CS32 : 0)
+  );
+}
+
+/** The current privilege level: the DPL of SS, 3 in virtual-8086 mode (SDM Vol. 3A 5.5). */
+function privilege(regs: CpuRegisters): number {
+  if ((regs['cr0']! & 1n) === 0n) return 0;
+  return (regs['rflags']! & 0x20000n) !== 0n ? 3 : Number((regs['ss_attr']! >> 5n) & 3n);
 }
 
 const hex = (value: bigint, digits: number): string => value.toString(16).padStart(digits, '0');
@@ -150,8 +109,8 @@ function segmentKind(attributes: number): string {
 }
 
 /** The text of `info registers`, laid out as users of QEMU know it. */
-export function formatRegisters(cpu: RegisterFile): string {
-  const regs = readRegisters(cpu);
+export function formatRegisters(cpu: Vcpu, a20: boolean): string {
+  const regs = cpu.readRegisters();
   const is64 = (regs['efer']! & 0x400n) !== 0n;
   const width = is64 ? 16 : 8;
   const mask = is64 ? MASK64 : 0xffff_ffffn;
@@ -168,14 +127,11 @@ export function formatRegisters(cpu: RegisterFile): string {
         .join(' '),
     );
   }
-  const cpl = cpu.readSlot(r.HFLAGS) & 3n;
-  const halted = cpu.readSlot(r.HALTED) !== 0n ? 1 : 0;
-  const a20 = (cpu.readSlot(r.A20_MASK) >> 20n) & 1n;
   lines.push(
     `${label('rip')}=${get('rip')} ${is64 ? 'RFL' : 'EFL'}=${hex(regs['rflags']!, 8)} [${flagLetters(regs['rflags']!)}] ` +
-      `CPL=${cpl} II=${cpu.readSlot(r.SHADOW) !== 0n ? 1 : 0} A20=${a20} SMM=0 HLT=${halted}`,
+      `CPL=${privilege(regs)} II=${regs['shadow'] !== 0n ? 1 : 0} A20=${a20 ? 1 : 0} SMM=0 HLT=${cpu.halted ? 1 : 0}`,
   );
-  SEGMENT_NAMES.forEach((name, n) => lines.push(segmentLine(cpu, name, n, width)));
+  for (const name of SEGMENT_NAMES) lines.push(segmentLine(regs, name, width));
   for (const table of ['gdt', 'idt']) {
     lines.push(`${table.toUpperCase()}=     ${get(`${table}_base`)} ${hex(regs[`${table}_limit`]!, 8)}`);
   }
@@ -184,7 +140,7 @@ export function formatRegisters(cpu: RegisterFile): string {
   lines.push(`DR6=${get('dr6')} DR7=${get('dr7')}`);
   lines.push(`EFER=${hex(regs['efer']!, 16)}`);
   lines.push(
-    `FCW=${hex(cpu.readSlot(r.FPU_CW), 4)} FSW=${hex(cpu.readSlot(r.FPU_SW), 4)} [ST=${cpu.readSlot(r.FPU_TOP)}] MXCSR=${hex(regs['mxcsr']!, 8)}`,
+    `FCW=${hex(regs['fpu_cw']!, 4)} FSW=${hex(regs['fpu_sw']!, 4)} [ST=${regs['fpu_top']}] MXCSR=${hex(regs['mxcsr']!, 8)}`,
   );
   for (let n = 0; n < (is64 ? 16 : 8); n += 2) {
     const xmm = (i: number): string => `XMM${String(i).padStart(2, '0')}=${hex(regs[`xmm${i}`]!, 32)}`;
@@ -193,14 +149,13 @@ export function formatRegisters(cpu: RegisterFile): string {
   return lines.join('\n');
 }
 
-function segmentLine(cpu: RegisterFile, name: string, n: number, width: number): string {
-  const at = r.SEG + n * r.SEG_STRIDE;
-  const attributes = Number(cpu.readSlot(at + r.SEG_ATTR));
-  const selector = hex(cpu.readSlot(at + r.SEG_SELECTOR), 4);
-  const base = hex(cpu.readSlot(at + r.SEG_BASE), width);
-  const limit = hex(cpu.readSlot(at + r.SEG_LIMIT), 8);
+function segmentLine(regs: CpuRegisters, name: string, width: number): string {
+  const attributes = Number(regs[`${name}_attr`]);
+  const selector = hex(regs[name]!, 4);
+  const base = hex(regs[`${name}_base`]!, width);
+  const limit = hex(regs[`${name}_limit`]!, 8);
   const flags = hex(BigInt((attributes & 0xf0ff) << 8), 8);
-  const label = (n === r.LDTR ? 'LDT' : name.toUpperCase()).padEnd(3);
+  const label = (name === 'ldtr' ? 'LDT' : name.toUpperCase()).padEnd(3);
   return `${label}=${selector} ${base} ${limit} ${flags} DPL=${(attributes >> 5) & 3} ${segmentKind(attributes)}`;
 }
 

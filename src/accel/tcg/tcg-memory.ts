@@ -12,15 +12,8 @@ import {
   VCPU_STRIDE,
 } from '../../runtime/tcg/layout.ts';
 import { assert, UserError } from '../../util/errors.ts';
+import type { RamRange } from '../accelerator.ts';
 import { WASM_PAGE_SIZE, type WasmMemory, webAssembly } from './webassembly.ts';
-
-/** Guest-physical range of RAM or ROM; `ramOffset` is its place in the guest's RAM buffer. */
-export interface RamRange {
-  readonly start: number;
-  readonly sizeBytes: number;
-  readonly ramOffset: number;
-  readonly readOnly: boolean;
-}
 
 const MAX_PAGES = 65536;
 const RAM_MAP_ROW_SIZE = 32;

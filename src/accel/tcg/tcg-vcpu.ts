@@ -6,6 +6,7 @@ import {
   EXIT_REQUESTED,
   EXIT_SHUTDOWN,
   EXIT_TRANSLATE,
+  EXIT_YIELD,
   FAULT_EXCEPTION,
   FAULT_HOST,
   FAULT_SMC,
@@ -42,7 +43,7 @@ import {
   SEG_SELECTOR,
 } from '../../runtime/x86/layout.ts';
 import type { TargetDescriptor } from '../../target/target.ts';
-import type { Vcpu, VcpuBus, VcpuExit } from '../accelerator.ts';
+import type { VcpuBus, VcpuExit } from '../accelerator.ts';
 import type { StartCompiler } from './compile-channel.ts';
 import { formatCounters, TcgCounters } from './counters.ts';
 import { generateInterpreter } from './interp/generate.ts';
@@ -73,14 +74,21 @@ export interface TcgVcpuOptions {
   readonly startCompiler?: StartCompiler;
 }
 
+/** Yield: the guest waits in a loop (PAUSE). */
+export type TcgExit = VcpuExit | { readonly kind: 'yield' };
+
+const YIELD: TcgExit = { kind: 'yield' };
 const HALTED: VcpuExit = { kind: 'halted' };
 const INTERRUPTED: VcpuExit = { kind: 'interrupted' };
 const SHUTDOWN: VcpuExit = { kind: 'shutdown' };
 const DEBUG_REASONS = ['breakpoint', 'watchpoint', 'step'] as const;
 const NEVER_HOT = 0x7fffffff;
 
-/** A vCPU whose instructions are translated: interpreted while cold, compiled to WebAssembly when hot. */
-export class TcgVcpu implements Vcpu, CpuIrqSink {
+/**
+ * The translator's engine with the registers of one vCPU: instructions are interpreted while cold, compiled to WebAssembly when
+ * hot. Several vCPUs share it by exchanging the registers (`tcg-accelerator.ts`).
+ */
+export class TcgVcpu implements CpuIrqSink {
   readonly cpuBase: number;
   readonly counters = new TcgCounters();
   readonly runtime: RuntimeExports;
@@ -100,6 +108,8 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
   private uncached = 0;
   private lastTraced = 0;
   private sipiVector = 0;
+  /** A halted vCPU means that there is time; not so when another one waits for its turn. */
+  compilesWhenHalted = true;
 
   constructor(options: TcgVcpuOptions) {
     const { memory, target } = options;
@@ -227,13 +237,10 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
     else Atomics.and(this.words, this.base + (SLOT_INTERRUPT_PENDING >> 2), ~INTERRUPT_HARD);
   }
 
-  private pend(bit: number): void {
+  /** Makes an INTERRUPT_* event pending. */
+  pend(bit: number): void {
     Atomics.or(this.words, this.base + (SLOT_INTERRUPT_PENDING >> 2), bit);
     Atomics.or(this.words, this.base + (SLOT_EXIT_REQUEST >> 2), REQUEST_INTERRUPT);
-  }
-
-  raiseNmi(): void {
-    this.pend(INTERRUPT_NMI);
   }
 
   nmi(): void {
@@ -272,7 +279,7 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
       this.runtime.cpu_init();
     } else if ((window & INTERRUPT_SIPI) !== 0) {
       Atomics.and(this.words, pending, ~INTERRUPT_SIPI);
-      this.startUp();
+      this.startUp(this.sipiVector);
     } else if ((window & INTERRUPT_SMI) !== 0) {
       Atomics.and(this.words, pending, ~INTERRUPT_SMI); // no system-management mode: the firmware's handler would change nothing
     } else if ((window & INTERRUPT_NMI) !== 0) {
@@ -291,9 +298,9 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
   }
 
   /** SDM Vol. 3A 8.4.3: execution starts at vector << 12 in real mode. */
-  private startUp(): void {
-    this.writeSlot(SEG + CS * 0x20 + SEG_SELECTOR, BigInt(this.sipiVector << 8));
-    this.writeSlot(SEG + CS * 0x20 + SEG_BASE, BigInt(this.sipiVector << 12));
+  startUp(vector: number): void {
+    this.writeSlot(SEG + CS * 0x20 + SEG_SELECTOR, BigInt(vector << 8));
+    this.writeSlot(SEG + CS * 0x20 + SEG_BASE, BigInt(vector << 12));
     this.writeSlot(RIP, 0n);
     this.set(SLOT_HALTED, 0);
     this.runtime.update_hflags();
@@ -301,7 +308,7 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
 
   // ---- the loop
 
-  run(): VcpuExit {
+  run(): TcgExit {
     this.runtime.set_log(this.runtimeLogItems());
     for (;;) {
       const requested = Atomics.exchange(this.words, this.base + (SLOT_EXIT_REQUEST >> 2), 0);
@@ -311,7 +318,10 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
         if (exit !== undefined) return exit;
       }
       if ((requested & REQUEST_RETURN) !== 0) return INTERRUPTED;
-      if (this.get(SLOT_HALTED) !== 0) return this.idle();
+      if (this.get(SLOT_HALTED) !== 0) {
+        if (this.compilesWhenHalted) this.compileQueue();
+        return HALTED;
+      }
       const exit = this.handle(this.timedEnter());
       if (exit !== undefined) return exit;
     }
@@ -338,13 +348,12 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
     return reason;
   }
 
-  /** The guest sleeps: time to compile. */
-  private idle(): VcpuExit {
+  /** The guest has nothing to do: time to compile. */
+  compileQueue(): void {
     this.regions?.compileQueue();
-    return HALTED;
   }
 
-  private handle(reason: number): VcpuExit | undefined {
+  private handle(reason: number): TcgExit | undefined {
     this.counters.exits++;
     if (this.uncached !== 0) this.dropUncached();
     this.regions?.poll();
@@ -359,7 +368,7 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
     }
   }
 
-  private handleFault(reason = EXIT_FAULT): VcpuExit | undefined {
+  private handleFault(reason = EXIT_FAULT): TcgExit | undefined {
     switch (this.get(SLOT_FAULT)) {
       case FAULT_EXCEPTION:
         this.counters.exceptions++;
@@ -377,12 +386,14 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
     }
   }
 
-  private handleHostFault(reason: number): VcpuExit | undefined {
+  private handleHostFault(reason: number): TcgExit | undefined {
     this.set(SLOT_FAULT, 0);
     this.set(SLOT_EXIT_REASON, 0);
     switch (reason) {
       case EXIT_SHUTDOWN:
         return SHUTDOWN;
+      case EXIT_YIELD:
+        return YIELD;
       case EXIT_DEBUG:
         return { kind: 'debug', reason: DEBUG_REASONS[this.get(SLOT_EXIT_ARG)] ?? 'breakpoint' };
       default:
@@ -401,7 +412,7 @@ export class TcgVcpu implements Vcpu, CpuIrqSink {
 
   // ---- translation
 
-  private translate(): VcpuExit | undefined {
+  private translate(): TcgExit | undefined {
     if (this.get(SLOT_FAULT) !== 0) return this.handleFault();
     const host = this.runtime.tb_code_address() >>> 0;
     if (host === 0) return this.handleFault();

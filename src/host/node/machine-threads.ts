@@ -1,7 +1,8 @@
 /** The machine thread and the ticker as `worker_threads`. */
 import { Worker } from 'node:worker_threads';
+import type { KickWord } from '../../accel/accelerator.ts';
 import type { MachineThreads } from '../../system/machine-client.ts';
-import type { KickWord, MachineMessage, MachineStart } from '../../system/protocol.ts';
+import type { MachineMessage, MachineStart } from '../../system/protocol.ts';
 import { TickerChannel } from '../../system/ticker.ts';
 import { workerUrl } from './dist-files.ts';
 import type { MachineWorkerData } from './machine-worker.ts';

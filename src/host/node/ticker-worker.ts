@@ -1,6 +1,7 @@
 /** Entry of the ticker thread. Imports next to nothing, so that it starts fast. */
 import { workerData } from 'node:worker_threads';
-import { type KickWord, kicker } from '../../system/protocol.ts';
+import type { KickWord } from '../../accel/accelerator.ts';
+import { kicker } from '../../system/protocol.ts';
 import { runTicker } from '../../system/ticker.ts';
 import { monotonicClock } from './monotonic-clock.ts';
 

@@ -124,6 +124,12 @@ export class LocalApic implements LocalApicPort, ApicBusAgent, MmioDevice, Devic
     return (this.#s.baseLo & reg.BASE_X2APIC) !== 0;
   }
 
+  /** Address of the register page, -1 in x2APIC mode and when disabled. */
+  get pageBase(): number {
+    if (!this.enabled || this.isX2Apic) return -1;
+    return this.#s.baseHi * 2 ** 32 + ((this.#s.baseLo & ~0xfff) >>> 0);
+  }
+
   get #softwareEnabled(): boolean {
     return (this.#s.svr & reg.SVR_ENABLE) !== 0;
   }
@@ -203,6 +209,7 @@ export class LocalApic implements LocalApicPort, ApicBusAgent, MmioDevice, Devic
         this.#cpu.nmi();
         break;
       case DELIVERY_INIT:
+        this.initReset();
         this.#cpu.init();
         break;
       case DELIVERY_STARTUP:

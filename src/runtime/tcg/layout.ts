@@ -166,3 +166,5 @@ export const EXIT_HALT = 5;
 export const EXIT_SHUTDOWN = 6;
 /** Debugger breakpoint or single step for the host (EXIT_ARG: kind). */
 export const EXIT_DEBUG = 7;
+/** The guest waits in a loop: another vCPU may have its turn. */
+export const EXIT_YIELD = 8;
