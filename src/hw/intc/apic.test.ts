@@ -255,6 +255,8 @@ test('IPIs: shorthands, INIT, SIPI, logical and cluster destinations, lowest pri
     sinks.map((s) => s.log),
     [[], ['init', 'sipi 7'], ['init', 'sipi 7']],
   );
+  assert.equal(apics[1]!.read(0xf0, 4), 0xff, 'INIT resets the registers');
+  for (const apic of apics.slice(1)) write(apic, 0xf0, 0x1ff);
   write(apics[0]!, 0x300, 0x00048055 & ~0x8000);
   assert.equal(apics[0]!.acknowledge(), 0x55);
   write(apics[0]!, 0x310, 2 << 24);
