@@ -1,6 +1,7 @@
 /** The main thread's view of a machine: requests, events, character devices. Portable; the threads come from the host. */
-import type { BlockStart } from '../block/io/protocol.ts';
+
 import type { KickWord } from '../accel/accelerator.ts';
+import type { BlockStart } from '../block/io/protocol.ts';
 import { CharChannel } from '../chardev/char-channel.ts';
 import { CharPump } from '../chardev/char-pump.ts';
 import type { CharStream } from '../chardev/char-stream.ts';

@@ -1,6 +1,7 @@
 /** What the main thread and the machine thread say to each other. Everything is structured-cloneable. */
-import type { BlockStart } from '../block/io/protocol.ts';
+
 import type { KickWord } from '../accel/accelerator.ts';
+import type { BlockStart } from '../block/io/protocol.ts';
 import type { MachineConfig } from './config.ts';
 import type { LifecycleEvent, RunState } from './lifecycle.ts';
 
