@@ -4,7 +4,7 @@ import { LOG_ITEMS } from '../accel/tcg/log.ts';
 import type { BlockConfig } from '../block/drive-config.ts';
 import { type NamedCharSpec, parseChardev, parseCharSpec, type SharedCharSpec } from '../chardev/spec.ts';
 import { DEFAULT_CONFIG, type MachineConfig } from '../system/config.ts';
-import { CPU_MODEL_NAMES, parseCpu } from '../target/x86/cpu-models.ts';
+import { parseCpu } from '../target/x86/cpu-models.ts';
 import { UserError } from '../util/errors.ts';
 import { OptionList } from '../util/option-list.ts';
 import { parseBoot } from './boot-option.ts';
@@ -107,7 +107,7 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
   m: value(parseMemory),
   smp: value(parseSmp),
   cpu: value((c, text) => {
-    if (text === 'help' || text === '?') c.printed = help.list('Available CPUs:', CPU_MODEL_NAMES);
+    if (text === 'help' || text === '?') c.printed = help.cpus();
     c.config.cpu = text;
   }),
   M: value(parseMachine),
@@ -252,7 +252,9 @@ const DEBUGCON_DEFAULT = 0xe9;
 
 function parseCpuChecked(c: Collected): void {
   try {
-    parseCpu(c.config.cpu, c.config.longMode);
+    const { missing } = parseCpu(c.config.cpu, c.config.longMode);
+    if (missing.length > 0)
+      c.warnings.push(`-cpu ${c.config.cpu}: without features that are not implemented: ${missing.join(', ')}`);
   } catch (error) {
     if (error instanceof UserError) throw new UserError(error.code, `-cpu ${c.config.cpu}: ${error.message}`);
     throw error;

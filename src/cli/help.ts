@@ -2,6 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { distUrl } from '../host/node/dist-files.ts';
 import { SYSTEM_DIRECTORIES } from '../host/node/firmware-files.ts';
+import { FEATURE_BITS } from '../target/x86/cpu-features.ts';
+import { NOT_IMPLEMENTED } from '../target/x86/cpu-known-features.ts';
+import { cpuModelList } from '../target/x86/cpu-models.ts';
 import type { Architecture } from './command-line.ts';
 import { DEVICE_NAMES } from './devices.ts';
 
@@ -14,6 +17,32 @@ export function version(): string {
 
 export function list(title: string, names: readonly string[]): string {
   return `${title}\n${names.map((name) => `  ${name}\n`).join('')}`;
+}
+
+/** Words in lines of at most 76 columns. */
+function wrapped(words: readonly string[]): string {
+  let text = '';
+  let line = ' ';
+  for (const word of words) {
+    if (line.length + word.length > 75) {
+      text += `${line}\n`;
+      line = ' ';
+    }
+    line += ` ${word}`;
+  }
+  return `${text}${line}\n`;
+}
+
+/** Models and features of `-cpu`, in the form of QEMU's list. */
+export function cpus(): string {
+  const models = cpuModelList().map(([name, about]) => `x86 ${name.padEnd(26)}${about}`.trimEnd());
+  const features = [...FEATURE_BITS.keys()].sort();
+  const known = [...NOT_IMPLEMENTED].filter((name) => !FEATURE_BITS.has(name)).sort();
+  return [
+    `Available CPUs:\n${models.join('\n')}\n`,
+    `Recognized CPUID flags:\n${wrapped(features)}`,
+    `Known and not implemented (a model goes without them):\n${wrapped(known)}`,
+  ].join('\n');
 }
 
 export function devices(): string {

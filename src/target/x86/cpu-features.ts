@@ -47,6 +47,7 @@ export const FEATURE_BITS: ReadonlyMap<string, FeatureBit> = new Map([
   ...bits(1, 'ecx', {
     sse3: 0,
     pclmulqdq: 1,
+    monitor: 3,
     ssse3: 9,
     fma: 12,
     cx16: 13,
@@ -54,6 +55,7 @@ export const FEATURE_BITS: ReadonlyMap<string, FeatureBit> = new Map([
     'sse4.1': 19,
     'sse4.2': 20,
     x2apic: 21,
+    movbe: 22,
     popcnt: 23,
     'tsc-deadline': 24,
     aes: 25,
@@ -67,22 +69,48 @@ export const FEATURE_BITS: ReadonlyMap<string, FeatureBit> = new Map([
   ...bits(7, 'ebx', {
     fsgsbase: 0,
     'tsc-adjust': 1,
+    bmi1: 3,
     avx2: 5,
     smep: 7,
+    bmi2: 8,
     erms: 9,
     invpcid: 10,
     rdseed: 18,
+    adx: 19,
     smap: 20,
     clflushopt: 23,
     clwb: 24,
+    'sha-ni': 29,
   }),
-  ...bits(7, 'ecx', { umip: 2, gfni: 8, vaes: 9, vpclmulqdq: 10, la57: 16, rdpid: 22 }),
-  ...bits(7, 'edx', { 'spec-ctrl': 26, 'arch-capabilities': 29 }),
+  ...bits(7, 'ecx', {
+    umip: 2,
+    pku: 3,
+    gfni: 8,
+    vaes: 9,
+    vpclmulqdq: 10,
+    la57: 16,
+    rdpid: 22,
+    cldemote: 25,
+    pks: 31,
+  }),
+  ...bits(7, 'edx', { fsrm: 4, 'md-clear': 10, 'spec-ctrl': 26, stibp: 27, 'arch-capabilities': 29, ssbd: 31 }),
   // subleaf 1
   ...bits(0xd, 'eax', { xsaveopt: 0, xsavec: 1, xgetbv1: 2, xsaves: 3 }),
-  ...bits(0x8000_0001, 'edx', { syscall: 11, nx: 20, pdpe1gb: 26, rdtscp: 27, lm: 29 }),
+  ...bits(0x8000_0001, 'edx', { syscall: 11, nx: 20, mmxext: 22, pdpe1gb: 26, rdtscp: 27, lm: 29 }),
   ...bits(0x8000_0001, 'ecx', { 'lahf-lm': 0, cr8legacy: 4, abm: 5, '3dnowprefetch': 8 }),
   ...bits(0x8000_0007, 'edx', { invtsc: 8 }),
+  ...bits(0x8000_0008, 'ebx', { clzero: 0, wbnoinvd: 9, ibpb: 12, ibrs: 14, 'amd-stibp': 15, 'amd-ssbd': 24 }),
+]);
+
+/** Features under construction: only who asks for one by `+name` gets it. */
+export const NOT_IMPLEMENTED_YET: ReadonlySet<string> = new Set([
+  'avx',
+  'avx2',
+  'fma',
+  'f16c',
+  'vaes',
+  'vpclmulqdq',
+  'gfni',
 ]);
 
 /** Other spellings of a name. */
@@ -98,6 +126,7 @@ const ALIASES: Readonly<Record<string, string>> = {
   cx8b: 'cx8',
   xd: 'nx',
   'constant-tsc': 'invtsc',
+  pclmuldq: 'pclmulqdq',
 };
 
 /** The canonical name of a feature, undefined if it is not one that can be offered. */

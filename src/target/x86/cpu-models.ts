@@ -1,10 +1,12 @@
 /** CPU models of `-cpu`, by the names users know from QEMU. */
 import { UserError } from '../../util/errors.ts';
-import { FEATURE_BITS, featureName } from './cpu-features.ts';
+import { FEATURE_BITS, featureName, NOT_IMPLEMENTED_YET } from './cpu-features.ts';
+import { NOT_IMPLEMENTED, WITH_ARCH_CAPABILITIES } from './cpu-known-features.ts';
+import { type CpuVendor, MODEL_ROWS, type ModelRow, type ModelVersion } from './cpu-model-table.ts';
 
 export interface CpuModel {
   readonly name: string;
-  readonly vendor: 'GenuineIntel' | 'AuthenticAMD';
+  readonly vendor: CpuVendor;
   readonly family: number;
   readonly model: number;
   readonly stepping: number;
@@ -14,27 +16,10 @@ export interface CpuModel {
   readonly brand: string;
   readonly physicalBits: number;
   readonly features: ReadonlySet<string>;
+  /** What the model or the user asked for and is not implemented. */
+  readonly missing: readonly string[];
 }
 
-const PENTIUM_PRO = [
-  'fpu',
-  'de',
-  'pse',
-  'tsc',
-  'msr',
-  'mce',
-  'cx8',
-  'pge',
-  'cmov',
-  'pat',
-  'fxsr',
-  'mmx',
-  'sse',
-  'sse2',
-  'pae',
-  'sep',
-  'apic',
-];
 /**
  * What the platform gives every 64-bit model. Timers that need no calibration, and the news that no work-around for speculative
  * execution is needed: kernels then leave out retpolines and page-table isolation. REP MOVSB is as fast as any other copy.
@@ -50,86 +35,66 @@ const PLATFORM = [
   'arch-capabilities',
   'erms',
 ];
-const QEMU64 = [
-  ...PENTIUM_PRO,
-  'mtrr',
-  'clflush',
-  'mca',
-  'pse36',
-  'sse3',
-  'cx16',
-  'lm',
-  'syscall',
-  'nx',
-  'lahf-lm',
-];
-const NEHALEM = [...QEMU64, 'vme', 'popcnt', 'sse4.2', 'sse4.1', 'ssse3', 'rdtscp'];
+/** Intel models tell the frequency of the TSC in leaves 15H and 16H. */
+const INTEL_LEVEL = 0x16;
 /** Words a model does not get by itself: it would gain nothing and cost speed. */
-const NOT_IN_MAX = new Set([
-  'pcid',
-  'cr8legacy',
-  'ss',
-  'ht',
-  // not complete yet
-  'avx',
-  'avx2',
-  'fma',
-  'f16c',
-  'vaes',
-  'vpclmulqdq',
-  'gfni',
-]);
+const NOT_IN_MAX = new Set(['pcid', 'cr8legacy', 'ss', 'ht', 'monitor']);
 
-const MODELS: Readonly<Record<string, CpuModel>> = {
-  qemu64: {
-    name: 'qemu64',
-    vendor: 'AuthenticAMD',
-    family: 15,
-    model: 107,
-    stepping: 1,
-    level: 0xd,
-    xlevel: 0x8000_000a,
-    brand: 'Lyrebird Virtual CPU',
-    physicalBits: 40,
-    features: new Set([...QEMU64, ...PLATFORM]),
-  },
-  qemu32: {
-    name: 'qemu32',
-    vendor: 'GenuineIntel',
-    family: 6,
-    model: 6,
-    stepping: 3,
-    level: 4,
-    xlevel: 0x8000_0004,
-    brand: 'Lyrebird Virtual CPU',
-    physicalBits: 36,
-    features: new Set([...PENTIUM_PRO, 'sse3', 'hypervisor']),
-  },
-  Nehalem: {
-    name: 'Nehalem',
-    vendor: 'GenuineIntel',
-    family: 6,
-    model: 26,
-    stepping: 3,
-    level: 0x16,
-    xlevel: 0x8000_0008,
-    brand: 'Intel Core i7 9xx (Nehalem Class Core i7)',
-    physicalBits: 40,
-    features: new Set([...NEHALEM, ...PLATFORM]),
-  },
-  max: {
-    name: 'max',
-    vendor: 'AuthenticAMD',
-    family: 15,
-    model: 107,
-    stepping: 1,
-    level: 0xd,
-    xlevel: 0x8000_000a,
-    brand: 'Lyrebird TCG CPU',
-    physicalBits: 40,
-    features: new Set([...FEATURE_BITS.keys()].filter((name) => !NOT_IN_MAX.has(name))),
-  },
-};
+/** A model before options: the features are names as users write them. */
+type Named = Omit<CpuModel, 'missing'>;
+
+function finish(row: ModelRow, name: string, version: ModelVersion, features: Set<string>): Named {
+  const long = features.has('lm');
+  const modern = long && row.vendor === 'GenuineIntel' && row.level >= 4;
+  return {
+    name,
+    vendor: row.vendor,
+    family: row.family,
+    model: version.model ?? row.model,
+    stepping: version.stepping ?? row.stepping,
+    level: modern ? Math.max(row.level, INTEL_LEVEL) : row.level,
+    xlevel: row.xlevel,
+    brand: version.brand ?? row.brand,
+    physicalBits: long ? 40 : features.has('pse36') || features.has('pae') ? 36 : 32,
+    features: new Set([...features, ...(long ? PLATFORM : ['hypervisor'])]),
+  };
+}
+
+/** Applies `+a -b …`. */
+function change(features: ReadonlySet<string>, text: string): Set<string> {
+  const out = new Set(features);
+  for (const word of text.split(' ')) {
+    if (word.startsWith('-')) out.delete(word.slice(1));
+    else if (word) out.add(word.slice(1));
+  }
+  return out;
+}
+
+function allModels(): Map<string, Named> {
+  const models = new Map<string, Named>();
+  for (const row of MODEL_ROWS) {
+    let version: ModelVersion = { change: '' };
+    let features: Set<string> = new Set(row.features.join(' ').split(' '));
+    models.set(row.name, finish(row, row.name, version, features));
+    if (!row.name.startsWith('x86-64-')) models.set(`${row.name}-v1`, finish(row, row.name, version, features));
+    row.versions?.forEach((next, i) => {
+      version = { ...version, ...next };
+      features = change(features, next.change);
+      const model = finish(row, row.name, version, features);
+      models.set(`${row.name}-v${i + 2}`, model);
+      if (next.alias !== undefined) models.set(next.alias, model);
+    });
+  }
+  const generic = models.get('qemu64')!;
+  const all = [...FEATURE_BITS.keys()].filter((name) => !NOT_IN_MAX.has(name) && !NOT_IMPLEMENTED_YET.has(name));
+  models.set('max', { ...generic, name: 'max', brand: 'Lyrebird TCG CPU', features: new Set(all) });
+  return models;
+}
+
+let cachedModels: Map<string, Named> | undefined;
+function models(): Map<string, Named> {
+  return (cachedModels ??= allModels());
+}
 
 /** Features that are meaningless without another one: dropped with it. */
 const NEEDS: Readonly<Record<string, string>> = {
@@ -141,6 +106,7 @@ const NEEDS: Readonly<Record<string, string>> = {
   'sse4.2': 'sse4.1',
   aes: 'sse2',
   pclmulqdq: 'sse2',
+  'sha-ni': 'sse2',
   gfni: 'sse2',
   xsave: 'fxsr',
   xsaveopt: 'xsave',
@@ -163,35 +129,113 @@ const NEEDS: Readonly<Record<string, string>> = {
   fsgsbase: 'lm',
   cx16: 'cx8',
   pcid: 'lm',
+  pku: 'lm',
+  pks: 'lm',
   pdpe1gb: 'lm',
   rdtscp: 'tsc',
 };
 
 /** Names `parseCpu` takes. */
-export const CPU_MODEL_NAMES: readonly string[] = Object.keys(MODELS);
+export function cpuModelNames(): readonly string[] {
+  return [...models().keys()];
+}
+
+/** Names with what each is, for `-cpu help`. */
+export function cpuModelList(): readonly (readonly [string, string])[] {
+  return [...models()]
+    .map(([name, model]) => [name, model.brand] as const)
+    .sort((a, b) => (a[0].toLowerCase() < b[0].toLowerCase() ? -1 : 1));
+}
+
+/** A model while options are applied. */
+interface Draft {
+  model: Named;
+  features: Set<string>;
+  /** Asked for and known, but not implemented. */
+  missing: Set<string>;
+  check: boolean;
+  enforce: boolean;
+}
 
 /**
- * `model[,+feature][,-feature][,feature=on|off]…` as QEMU's `-cpu` takes it. `long`: the machine has 64-bit mode (false removes it).
- * Throws a UserError (`cpu-model`, `cpu-feature`) for a name that is not known.
+ * `model[,+feature][,-feature][,feature=on|off][,property=value]…` as QEMU's `-cpu` takes it. `long`: the machine has 64-bit mode
+ * (false removes it). Throws a UserError (`cpu-model`, `cpu-feature`, `cpu-property`, `cpu-enforce`).
  */
 export function parseCpu(text: string, long = true): CpuModel {
   const [name = '', ...options] = text.split(',');
-  const base = MODELS[name];
-  if (!base)
-    throw new UserError('cpu-model', `unknown CPU model '${name}' (known: ${CPU_MODEL_NAMES.join(', ')})`);
-  const features = new Set(base.features);
-  for (const option of options) applyOption(features, option);
+  const base = models().get(name);
+  if (!base) throw new UserError('cpu-model', `unknown CPU model '${name}' ("-cpu help" lists them)`);
+  const draft: Draft = { model: base, features: new Set(), missing: new Set(), check: true, enforce: false };
+  for (const feature of base.features) addFeature(draft, feature, base.name === 'max');
+  for (const option of options) applyOption(draft, option);
+  const { features, missing } = draft;
   if (!long) features.delete('lm');
   dropOrphans(features);
-  return { ...base, features };
+  if (draft.enforce && missing.size > 0)
+    throw new UserError('cpu-enforce', `features that are not implemented: ${[...missing].join(', ')}`);
+  return { ...draft.model, features, missing: draft.check ? [...missing] : [] };
 }
 
-function applyOption(features: Set<string>, option: string): void {
-  const match = /^(?:([+-])([\w.-]+)|([\w.-]+)(?:=(on|off))?)$/.exec(option);
-  const feature = match ? featureName(match[2] ?? match[3]!) : undefined;
-  if (!match || feature === undefined) throw new UserError('cpu-feature', `unknown CPU feature '${option}'`);
-  if (match[1] === '-' || match[4] === 'off') features.delete(feature);
-  else features.add(feature);
+/** A feature by its known name; false if nobody knows it. `early`: even if it is under construction. */
+function addFeature(draft: Draft, text: string, early: boolean): boolean {
+  const name = featureName(text);
+  if (name !== undefined && (early || !NOT_IMPLEMENTED_YET.has(name))) {
+    draft.features.add(name);
+    draft.missing.delete(name);
+    return true;
+  }
+  const known = name ?? text.replaceAll('_', '-');
+  if (WITH_ARCH_CAPABILITIES.has(known)) return true;
+  if (name === undefined && !NOT_IMPLEMENTED.has(known)) return false;
+  draft.missing.add(known);
+  return true;
+}
+
+function removeFeature(draft: Draft, text: string): boolean {
+  const known = featureName(text) ?? text.replaceAll('_', '-');
+  const had = draft.features.delete(known) || draft.missing.delete(known);
+  return had || FEATURE_BITS.has(known) || NOT_IMPLEMENTED.has(known) || WITH_ARCH_CAPABILITIES.has(known);
+}
+
+/** Properties with a value: how they change the model. */
+const PROPERTIES: Readonly<Record<string, (model: Named, value: string) => Partial<Named>>> = {
+  family: (_model, value) => ({ family: natural('family', value, 0x10e) }),
+  model: (_model, value) => ({ model: natural('model', value, 0xff) }),
+  stepping: (_model, value) => ({ stepping: natural('stepping', value, 15) }),
+  level: (_model, value) => ({ level: natural('level', value, 0xff) }),
+  xlevel: (_model, value) => ({ xlevel: natural('xlevel', value, 0x8000_00ff) }),
+  'phys-bits': (_model, value) => ({ physicalBits: natural('phys-bits', value, 52, 32) }),
+  'model-id': (_model, value) => ({ brand: value.slice(0, 48) }),
+  vendor: (_model, value) => ({ vendor: vendor(value) }),
+};
+
+function natural(name: string, value: string, max: number, min = 0): number {
+  const n = /^(0x[\da-f]+|\d+)$/i.test(value) ? Number(value) : Number.NaN;
+  if (!(n >= min && n <= max)) throw new UserError('cpu-property', `${name}=${value}: not from ${min} to ${max}`);
+  return n;
+}
+
+function vendor(value: string): CpuVendor {
+  if (value === 'GenuineIntel' || value === 'AuthenticAMD' || value === 'HygonGenuine') return value;
+  throw new UserError('cpu-property', `vendor=${value}: not GenuineIntel, AuthenticAMD or HygonGenuine`);
+}
+
+function applyOption(draft: Draft, option: string): void {
+  const match = /^([+-]?)([\w.-]+)(?:=(.*))?$/.exec(option);
+  if (!match) throw new UserError('cpu-feature', `unknown CPU feature '${option}'`);
+  const [, sign = '', name = '', value] = match;
+  const property = PROPERTIES[name];
+  if (sign === '' && property && value !== undefined) {
+    draft.model = { ...draft.model, ...property(draft.model, value) };
+    return;
+  }
+  if (value !== undefined && (sign !== '' || !/^(on|off)$/.test(value)))
+    throw new UserError('cpu-feature', `unknown CPU feature '${option}'`);
+  const on = sign === '' ? value !== 'off' : sign === '+';
+  if (name === 'check') draft.check = on;
+  else if (name === 'enforce') draft.enforce = on;
+  else if (!(on ? addFeature(draft, name, true) : removeFeature(draft, name)))
+    throw new UserError('cpu-feature', `unknown CPU feature '${option}'`);
 }
 
 function dropOrphans(features: Set<string>): void {

@@ -99,6 +99,7 @@ function basicRows(model: CpuModel, topology: CpuTopology): CpuidRow[] {
     // 2: one descriptor, 0xff = see leaf 4
     row(2, vendor === 'GenuineIntel' ? 0xff01 : 1),
     ...(vendor === 'GenuineIntel' && model.level >= 4 ? cacheRows(topology) : []),
+    ...(model.features.has('monitor') ? [row(5, 64, 64, 3)] : []),
     row(6, featureWord(model, 6, 'eax')),
     row(7, 0, featureWord(model, 7, 'ebx'), featureWord(model, 7, 'ecx'), featureWord(model, 7, 'edx'), 0),
     ...(model.features.has('xsave') ? xsaveRows(model) : []),
@@ -160,7 +161,7 @@ function hypervisorRows(model: CpuModel): CpuidRow[] {
 }
 
 function extendedRows(model: CpuModel, topology: CpuTopology): CpuidRow[] {
-  const amd = model.vendor === 'AuthenticAMD';
+  const amd = model.vendor !== 'GenuineIntel';
   const edx =
     featureWord(model, 0x8000_0001, 'edx') | (amd ? featureWord(model, 1, 'edx') & AMD_REPEATED : 0);
   const ecx = featureWord(model, 0x8000_0001, 'ecx') | (amd && topology.cpus > 1 ? 2 : 0);
@@ -187,7 +188,7 @@ function extendedRows(model: CpuModel, topology: CpuTopology): CpuidRow[] {
     ...(amd ? [row(0x8000_0005, 0x01ff_01ff, 0x01ff_01ff, 0x4002_0140, 0x4002_0140)] : []),
     row(0x8000_0006, 0, amd ? 0x4200_4200 : 0, 0x0200_8140),
     row(0x8000_0007, 0, 0, 0, featureWord(model, 0x8000_0007, 'edx')),
-    row(0x8000_0008, (linearBits << 8) | model.physicalBits, 0, amd ? amdCores : 0),
+    row(0x8000_0008, (linearBits << 8) | model.physicalBits, featureWord(model, 0x8000_0008, 'ebx'), amd ? amdCores : 0),
   ].filter((r) => r.leaf <= model.xlevel);
 }
 

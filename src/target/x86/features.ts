@@ -50,6 +50,8 @@ export const X86_FEATURES = [
   'xsavec',
   'xgetbv1',
   'xsaves',
+  'pku',
+  'clzero',
 ] as const;
 export type X86Feature = (typeof X86_FEATURES)[number];
 export type FeatureSet = ReadonlySet<X86Feature>;
@@ -62,6 +64,7 @@ const FROM_MODEL: Readonly<Record<string, readonly X86Feature[]>> = {
   'sse4.2': ['sse4_2'],
   'lahf-lm': ['lahf_lm'],
   '3dnowprefetch': ['prefetchw'],
+  'sha-ni': ['sha'],
 };
 
 /** The encodings a CPU model has. */
