@@ -4,6 +4,10 @@ import type { FeatureSet } from './features.ts';
 import type { HandlerNames, InsnTable, OpcodeMap } from './insn-row.ts';
 import { threeByte38, twoByte } from './table-0f.ts';
 import { vex0f } from './table-avx.ts';
+import { adx38, bmi3a, bmi38 } from './table-bmi.ts';
+import { sha3a, sha38 } from './table-sha.ts';
+import { bmiHandlers } from './translate-bmi.ts';
+import { shaHandlers } from './translate-sha.ts';
 import { oneByte } from './table-onebyte.ts';
 import { simd0f, simd0f3a, simd0f38 } from './table-sse.ts';
 import { x87Table } from './table-x87.ts';
@@ -32,12 +36,22 @@ export const X86_TABLES: readonly (readonly [OpcodeMap, InsnTable])[] = [
   [2, simd0f38],
   [3, simd0f3a],
   [5, vex0f],
+  [2, adx38],
+  [6, bmi38],
+  [7, bmi3a],
+  [2, sha38],
+  [3, sha3a],
 ];
 
 type IntegerHandler =
   | HandlerNames<typeof oneByte>
   | HandlerNames<typeof twoByte>
-  | HandlerNames<typeof threeByte38>;
+  | HandlerNames<typeof threeByte38>
+  | HandlerNames<typeof bmi38>
+  | HandlerNames<typeof bmi3a>
+  | HandlerNames<typeof adx38>
+  | HandlerNames<typeof sha38>
+  | HandlerNames<typeof sha3a>;
 
 /** A row without a handler does not compile. */
 const integerHandlers = {
@@ -51,6 +65,8 @@ const integerHandlers = {
   ...stringHandlers,
   ...systemHandlers,
   ...xsaveHandlers,
+  ...bmiHandlers,
+  ...shaHandlers,
 } satisfies Record<IntegerHandler, Handler>;
 
 /** Handler of every name used in the tables. */

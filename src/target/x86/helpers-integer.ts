@@ -134,6 +134,10 @@ export const integerHelpers = {
     doc: '(allocation imm16, nesting level 0..31, operand size): ENTER; stack width from HF_CS64/HF_SS32; RSP and RBP change after the last access',
   },
 
+  // ---- BMI2
+  pdep: { args: 2, result: true, pure: true, doc: '(source, mask): PDEP of 64 bits' },
+  pext: { args: 2, result: true, pure: true, doc: '(source, mask): PEXT of 64 bits' },
+
   // ---- CRC32 (SSE4.2), random numbers
   crc32: {
     args: 3,

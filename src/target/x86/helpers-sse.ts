@@ -85,5 +85,9 @@ export const sseHelpers = {
     doc: '(linear address, value s, mask | bytes 8 or 16 << 16): MASKMOVQ, MASKMOVDQU',
   },
   aes_round: { args: 3, doc: '(op, d, s): 0 AESENC, 1 AESENCLAST, 2 AESDEC, 3 AESDECLAST, 4 AESIMC' },
+  sha: {
+    args: 3,
+    doc: '(op, d, s): 0 SHA1NEXTE, 1 SHA1MSG1, 2 SHA1MSG2, 3 SHA256RNDS2, 4 SHA256MSG1, 5 SHA256MSG2, 8..11 SHA1RNDS4 with its imm',
+  },
   aes_keygen: { args: 3, doc: '(d, s, rcon)' },
 } as const satisfies HelperTable;

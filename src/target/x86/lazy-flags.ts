@@ -7,6 +7,7 @@ import {
   CC_BITSCAN8,
   CC_CO,
   CC_CO_CARRY,
+  CC_CO_FLAGS,
   CC_CO_MASK,
   CC_CO_ROL8,
   CC_CO_ROR8,
@@ -206,6 +207,11 @@ export class LazyFlags extends Decoder {
   /** CF = slot (0/1), the others stay: CLC, STC, CMC. */
   flagsSetCarry(slot: number): void {
     const co = this.ccOp & CC_CO_MASK;
+    if (co === CC_CO_FLAGS) {
+      this.ir.imm(OP.and_i32_imm, CC_CO, CC_CO, ~1);
+      this.ir.op(OP.or_i32, CC_CO, CC_CO, slot);
+      return;
+    }
     if (this.carryIsDynamic || (co !== 0 && co !== CC_CO_CARRY)) {
       const t = this.allFlags();
       const u = this.ir.temp();

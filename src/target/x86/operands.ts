@@ -18,6 +18,7 @@ import { HELPER, X86_HELPERS } from './helpers.ts';
 import { LazyFlags } from './lazy-flags.ts';
 import {
   K_AX,
+  K_B,
   K_CX,
   K_DX,
   K_E,
@@ -254,6 +255,8 @@ export class Operands extends LazyFlags {
         return 1;
       case K_DX:
         return 2;
+      case K_B:
+        return this.vvvv;
       default:
         return -1;
     }

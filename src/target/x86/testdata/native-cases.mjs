@@ -426,13 +426,58 @@ function* only32() {
   ].filter(([text]) => text !== 'xlatb');
 }
 
+/** BMI1, BMI2, ADX, MOVBE and SHA. */
+function* extensions() {
+  const logic = ZF | SF | CF | OF;
+  for (const s of SIZES.filter((size) => size >= 4)) {
+    const [a, b, c, d] = REGS[s];
+    const m = `${PTR[s]} [rdi+8]`;
+    for (const r of [c, m]) {
+      yield [`andn ${a}, ${b}, ${r}`, logic];
+      for (const name of ['blsr', 'blsi', 'blsmsk']) yield [`${name} ${a}, ${r}`, logic];
+      for (const name of ['shlx', 'shrx', 'sarx']) yield [`${name} ${a}, ${r}, ${b}`, ALL];
+      yield [`bzhi ${a}, ${r}, ${b}`, logic];
+      yield [`and ${b}, 0x3f3f\nbextr ${a}, ${r}, ${b}`, ZF | CF | OF];
+      yield [`and ${b}, 0x3f\nbzhi ${a}, ${r}, ${b}`, logic];
+      for (const name of ['pdep', 'pext']) yield [`${name} ${a}, ${b}, ${r}`, ALL];
+      yield [`mulx ${a}, ${b}, ${r}`, ALL];
+      yield [`rorx ${a}, ${r}, 13`, ALL];
+      for (const name of ['adcx', 'adox']) yield [`${name} ${a}, ${r}`, ALL];
+    }
+    yield [`bextr ${c}, ${c}, ${b}`, ZF | CF | OF];
+    yield [`blsr ${c}, ${c}`, logic];
+    yield [`mulx ${b}, ${b}, ${c}`, ALL];
+    yield [`andn ${b}, ${b}, ${b}\nadc ${a}, ${c}`, ALL];
+    yield [`add ${a}, ${b}\nadcx ${c}, ${d}\nadox ${d}, ${a}\nadcx ${b}, ${c}\nadox ${a}, ${b}`, ALL];
+    yield [`inc ${a}\nadox ${b}, ${c}\nadcx ${a}, ${d}\ndec ${c}`, ALL];
+    yield [`rol ${a}, 3\nadcx ${b}, ${c}\nadox ${c}, ${a}`, ALL & ~OF];
+  }
+  for (const s of SIZES.filter((size) => size >= 2)) {
+    yield [`movbe ${REGS[s][0]}, ${PTR[s]} [rdi+3]`, ALL];
+    yield [`movbe ${PTR[s]} [rdi+5], ${REGS[s][1]}`, ALL];
+  }
+  if (bits === 64) yield* hashes();
+}
+
+/** xmm1 (and xmm0, xmm2) from general registers, the result back to them. */
+function* hashes() {
+  const load = (x, lo, hi) => `movq xmm${x}, ${lo}\npinsrq xmm${x}, ${hi}, 1\n`;
+  const inputs = load(0, 'r8', 'r9') + load(1, 'rax', 'rcx') + load(2, 'rdx', 'rbx');
+  const result = '\nmovq rax, xmm1\npextrq rcx, xmm1, 1';
+  for (const name of ['sha1nexte', 'sha1msg1', 'sha1msg2', 'sha256msg1', 'sha256msg2'])
+    yield [`${inputs}${name} xmm1, xmm2${result}`, ALL];
+  yield [`${inputs}sha256rnds2 xmm1, xmm2, xmm0${result}`, ALL];
+  for (let i = 0; i < 4; i++) yield [`${inputs}sha1rnds4 xmm1, xmm2, ${i}${result}`, ALL];
+  yield [`${load(1, 'rax', 'rcx')}sha256msg1 xmm1, [rdi+16]${result}`, ALL];
+}
+
 /** Every case for 64- or 32-bit code; deterministic. */
 export function nativeCases(mode = 64) {
   seed = 99;
   bits = mode;
   REGS = mode === 64 ? REGS64 : REGS32;
   SIZES = mode === 64 ? [1, 2, 4, 8] : [1, 2, 4];
-  const all = [...single(), ...sequences()].filter(([text]) => text.split('\n').every(legal));
+  const all = [...single(), ...sequences(), ...extensions()].filter(([text]) => text.split('\n').every(legal));
   if (mode === 64) return all;
   const narrow = (text) => text.replace(/\br(?=([sd]i|[sb]p|bx|cx|dx|ax)\b)/g, 'e');
   return [...all.map(([text, mask]) => [narrow(text), mask]), ...only32()];
