@@ -254,7 +254,9 @@ function parseCpuChecked(c: Collected): void {
   try {
     const { missing } = parseCpu(c.config.cpu, c.config.longMode);
     if (missing.length > 0)
-      c.warnings.push(`-cpu ${c.config.cpu}: without features that are not implemented: ${missing.join(', ')}`);
+      c.warnings.push(
+        `-cpu ${c.config.cpu}: without features that are not implemented: ${missing.join(', ')}`,
+      );
   } catch (error) {
     if (error instanceof UserError) throw new UserError(error.code, `-cpu ${c.config.cpu}: ${error.message}`);
     throw error;

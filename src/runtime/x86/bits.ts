@@ -52,6 +52,8 @@ export const CR4_PCIDE: u64 = 0x2_0000;
 export const CR4_OSXSAVE: u64 = 0x4_0000;
 export const CR4_SMEP: u64 = 0x10_0000;
 export const CR4_SMAP: u64 = 0x20_0000;
+export const CR4_PKE: u64 = 0x40_0000;
+export const CR4_PKS: u64 = 0x100_0000;
 
 export const EFER_SCE: u64 = 0x1;
 export const EFER_LME: u64 = 0x100;

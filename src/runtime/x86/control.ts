@@ -2,13 +2,14 @@
 
 import {
   AT_L, CR0_CD, CR0_ET, CR0_NW, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_FSGSBASE, CR4_LA57, CR4_OSXSAVE, CR4_PAE,
-  CR4_PCIDE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP, CR4_UMIP, EFER_FFXSR, EFER_LMA, EFER_LME, EFER_NXE,
+  CR4_PCIDE, CR4_PGE, CR4_PKE, CR4_PKS, CR4_PSE, CR4_SMAP, CR4_SMEP, CR4_UMIP, EFER_FFXSR, EFER_LMA, EFER_LME, EFER_NXE,
   EFER_SCE,
 } from './bits';
 import { updateHflags } from './hflags';
 import {
-  CR0, CR2, CR3, CR4, CS, EFER, FEATURES, HF_CS64, PHYS_ADDR_BITS, X86_FEATURE_FFXSR, X86_FEATURE_FSGSBASE,
-  X86_FEATURE_INVPCID, X86_FEATURE_LA57, X86_FEATURE_LM, X86_FEATURE_NX, X86_FEATURE_PCID, X86_FEATURE_SMAP,
+  CR0, CR2, CR3, CR4, CS, EFER, FEATURES, HF_CS64, PHYS_ADDR_BITS, PKRU, X86_FEATURE_FFXSR, X86_FEATURE_FSGSBASE,
+  X86_FEATURE_INVPCID, X86_FEATURE_LA57, X86_FEATURE_LM, X86_FEATURE_NX, X86_FEATURE_PCID,
+  X86_FEATURE_PKS, X86_FEATURE_PKU, X86_FEATURE_SMAP,
   X86_FEATURE_SMEP, X86_FEATURE_SYSCALL, X86_FEATURE_UMIP, X86_FEATURE_XSAVE,
 } from './layout';
 import { noteControl } from './log';
@@ -120,6 +121,8 @@ function cr4Allowed(): u64 {
   if (has(X86_FEATURE_XSAVE)) mask |= CR4_OSXSAVE;
   if (has(X86_FEATURE_SMEP)) mask |= CR4_SMEP;
   if (has(X86_FEATURE_SMAP)) mask |= CR4_SMAP;
+  if (has(X86_FEATURE_PKU)) mask |= CR4_PKE;
+  if (has(X86_FEATURE_PKS)) mask |= CR4_PKS;
   return mask;
 }
 
@@ -139,7 +142,7 @@ function writeCr4(value: u64): void {
   }
   set(CR4, value);
   noteControl(4, value);
-  const mapping = CR4_PGE | CR4_PSE | CR4_PAE | CR4_SMEP | CR4_SMAP | CR4_PCIDE | CR4_LA57;
+  const mapping = CR4_PGE | CR4_PSE | CR4_PAE | CR4_SMEP | CR4_SMAP | CR4_PCIDE | CR4_LA57 | CR4_PKE | CR4_PKS;
   if ((changed & mapping) != 0) tlb_flush();
   updateHflags();
 }
@@ -198,3 +201,24 @@ export function wrbase_check(base: i64): void {
 }
 
 export function wbinvd(): void {}
+
+/** RDPKRU (SDM Vol. 2B). */
+export function rdpkru(ecx: i64): i64 {
+  if ((cr4() & CR4_PKE) == 0) raiseUd();
+  else if (ecx != 0) raiseGp(0);
+  else return get(PKRU);
+  return 0;
+}
+
+export function wrpkru(ecx: i64, value: i64): void {
+  if ((cr4() & CR4_PKE) == 0) raiseUd();
+  else if (ecx != 0 || <u64>value >> 32 != 0) raiseGp(0);
+  else writePkru(value);
+}
+
+/** The TLB holds rights as they were at the walk. */
+export function writePkru(value: u64): void {
+  if (get(PKRU) == value) return;
+  set(PKRU, value);
+  if ((cr4() & CR4_PKE) != 0) tlb_flush();
+}

@@ -1,6 +1,6 @@
 // CPUID from the table that the CPU model filled in, and the time-stamp counter.
 
-import { CR4_OSXSAVE, CR4_TSD } from './bits';
+import { CR4_OSXSAVE, CR4_PKE, CR4_TSD } from './bits';
 import { CPUID_COUNT, CPUID_TABLE, RAX, RBX, RCX, RDX, TSC_OFFSET } from './layout';
 import { raiseGp } from './raise';
 import { CPU, cpl, cr4, get, get32, set } from './state';
@@ -38,9 +38,10 @@ export function cpuid(): void {
   let ecx = load<u32>(row, 16);
   let ebx = load<u32>(row, 12);
   // bytes for the components enabled at present
-  if (leaf == 0xd && subleaf <= 1 && ebx != 0) ebx = <u32>xsaveSize();
-  // OSXSAVE shows CR4.OSXSAVE
+  if (leaf == 0xd && subleaf <= 1 && ebx != 0) ebx = <u32>xsaveSize(subleaf == 1);
+  // OSXSAVE and OSPKE show CR4.OSXSAVE and CR4.PKE
   if (leaf == 1 && (cr4() & CR4_OSXSAVE) != 0) ecx |= 0x800_0000;
+  if (leaf == 7 && subleaf == 0 && (cr4() & CR4_PKE) != 0) ecx |= 0x10;
   set(RAX, load<u32>(row, 8));
   set(RBX, ebx);
   set(RCX, ecx);

@@ -8,7 +8,7 @@ import { pollInterrupts, updateHflags } from './hflags';
 import { writeFlags } from './iret';
 import {
   EFLAGS, EXIT_REASON, FAULT, FEATURES, HALTED, HFLAGS, HF_ONE_INSN, HF_RF, HF_SHADOW, HF_VM, RIP, SHADOW,
-  X86_FEATURE_SMAP,
+  X86_FEATURE_SEVERAL_CPUS, X86_FEATURE_SMAP,
 } from './layout';
 import { EXIT_HALT, FAULT_HOST } from '../tcg/layout';
 import { raiseGp, raiseUd } from './raise';
@@ -100,6 +100,21 @@ export function hlt(next: i64): void {
   pollInterrupts();
 }
 
-/** May end at any time, so it never sleeps; the models do not offer it. */
+/**
+ * Nothing is watched: on a machine with one processor only a device could store to the line, and MWAIT may end at any time
+ * (SDM Vol. 2B MWAIT).
+ */
 export function monitor(address: i64): void {}
-export function mwait(next: i64): void { set(RIP, next); }
+
+export function mwait(next: i64, extensions: i64): void {
+  if ((extensions & ~1) != 0) {
+    raiseGp(0);
+    return;
+  }
+  // a store of another processor would have to end it
+  const noSleep = (get(FEATURES) & X86_FEATURE_SEVERAL_CPUS) != 0;
+  // an interrupt that is masked ends it under ECX bit 0
+  const masked = extensions != 0 && (eflags() & FL_IF) == 0;
+  hlt(next);
+  if (noSleep || masked) set(HALTED, 0);
+}

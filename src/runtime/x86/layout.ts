@@ -125,6 +125,9 @@ export const NMI_BLOCKED = 0x460;
 export const TSC_ADJUST = 0x468;
 /** Breakpoint conditions (DR6 bits 0..3) met by data accesses of the current instruction, reported at its end. */
 export const DR_PENDING = 0x470;
+/** Protection-key rights of user pages; IA32_PKRS, those of supervisor pages. */
+export const PKRU = 0x478;
+export const PKRS = 0x480;
 /** State components XCR0 can enable (CPUID leaf 0DH), filled by the CPU model. IA32_XSS is always 0. */
 export const XCR0_MASK = 0x4f0;
 /** MTRRs and other MSRs that only keep their value: 128 slots. */
@@ -236,6 +239,11 @@ export const X86_FEATURE_ARCH_CAP = 0x2000;
 export const X86_FEATURE_TSC_ADJUST = 0x4000;
 /** IA32_SPEC_CTRL and IA32_PRED_CMD exist. */
 export const X86_FEATURE_SPEC_CTRL = 0x8000;
+/** CR4.PKE and CR4.PKS may be set. */
+export const X86_FEATURE_PKU = 0x1_0000;
+export const X86_FEATURE_PKS = 0x2_0000;
+/** The machine has more than one processor: MWAIT does not sleep, since a store of another one must end it. */
+export const X86_FEATURE_SEVERAL_CPUS = 0x4_0000;
 /** IA32_XSS exists (and takes 0 only). */
 export const X86_FEATURE_XSAVES = 0x8000000;
 

@@ -4,13 +4,14 @@ import { currentTsc, vendorIsIntel } from './cpuid';
 import { writeEfer } from './control';
 import {
   EFER, FEATURES, FS, GS, KERNEL_GS_BASE, MISC_ENABLE, MSR_CSTAR, MSR_FMASK, MSR_LSTAR, MSR_PAT, MSR_STAR,
-  MSR_STORE, SCRATCH, SEG_BASE, SYSENTER_CS, SYSENTER_EIP, SYSENTER_ESP, TSC_ADJUST, TSC_AUX, TSC_OFFSET,
-  X86_FEATURE_ARCH_CAP, X86_FEATURE_LM, X86_FEATURE_RDTSCP, X86_FEATURE_SPEC_CTRL, X86_FEATURE_TSC_ADJUST,
+  MSR_STORE, PKRS, SCRATCH, SEG_BASE, SYSENTER_CS, SYSENTER_EIP, SYSENTER_ESP, TSC_ADJUST, TSC_AUX, TSC_OFFSET,
+  X86_FEATURE_ARCH_CAP, X86_FEATURE_LM, X86_FEATURE_PKS, X86_FEATURE_RDTSCP, X86_FEATURE_SPEC_CTRL, X86_FEATURE_TSC_ADJUST,
   X86_FEATURE_XSAVES,
 } from './layout';
 import { isCanonical } from './page-walk';
 import { raiseGp } from './raise';
 import { CPU, get, segAt, set } from './state';
+import { tlb_flush } from '../softmmu/tlb';
 import { apic_read_msr, apic_write_msr, guest_error, read_tsc } from '../softmmu/host';
 
 const IA32_PLATFORM_ID: i32 = 0x17;
@@ -35,6 +36,7 @@ const IA32_MISC_ENABLE: i32 = 0x1a0;
 const IA32_DEBUGCTL: i32 = 0x1d9;
 const IA32_PAT: i32 = 0x277;
 const IA32_TSC_DEADLINE: i32 = 0x6e0;
+const IA32_PKRS: i32 = 0x6e1;
 const IA32_XSS: i32 = 0xda0;
 const IA32_EFER: i32 = <i32>0xc000_0080;
 const IA32_STAR: i32 = <i32>0xc000_0081;
@@ -130,6 +132,7 @@ export function rdmsr(ecx: i64): i64 {
     case IA32_SYSENTER_ESP: return get(SYSENTER_ESP);
     case IA32_SYSENTER_EIP: return get(SYSENTER_EIP);
     case IA32_PAT: return get(MSR_PAT);
+    case IA32_PKRS: return has(X86_FEATURE_PKS) ? get(PKRS) : unknown(index);
     case IA32_MISC_ENABLE: return get(MISC_ENABLE);
     case IA32_TSC_ADJUST: return has(X86_FEATURE_TSC_ADJUST) ? get(TSC_ADJUST) : unknown(index);
     case IA32_XSS: return has(X86_FEATURE_XSAVES) ? 0 : unknown(index);
@@ -176,6 +179,7 @@ export function wrmsr(ecx: i64, value: i64): void {
     case IA32_TSC: writeTsc(value); return;
     case IA32_MISC_ENABLE: set(MISC_ENABLE, value); return;
     case IA32_PAT: writePat(value); return;
+    case IA32_PKRS: writePkrs(value); return;
     case IA32_BIOS_UPDT_TRIG:
     case IA32_BIOS_SIGN_ID: return;
   }
@@ -213,6 +217,15 @@ function writeTsc(value: u64): void {
   const offset = value - <u64>read_tsc();
   set(TSC_ADJUST, get(TSC_ADJUST) + offset - get(TSC_OFFSET));
   set(TSC_OFFSET, offset);
+}
+
+function writePkrs(value: u64): void {
+  if (!has(X86_FEATURE_PKS)) unknown(IA32_PKRS);
+  else if (value >> 32 != 0) raiseGp(0);
+  else if (value != get(PKRS)) {
+    set(PKRS, value);
+    tlb_flush();
+  }
 }
 
 /** Eight memory types, each 0, 1, 4, 5, 6 or 7 (SDM Vol. 3A 11.12.2). */

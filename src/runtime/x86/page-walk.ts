@@ -1,7 +1,9 @@
 // Translation of linear addresses (SDM Vol. 3A chapter 4): none, 32-bit, PAE, 4-level and 5-level paging.
 
-import { CR0_PG, CR0_WP, CR4_LA57, CR4_PAE, CR4_PSE, CR4_SMEP, EFER_NXE } from './bits';
-import { A20_MASK, CR3, HF_LMA, MMU_KERNEL_SMAP, MMU_USER, PDPTE, PHYS_ADDR_BITS } from './layout';
+import { CR0_PG, CR0_WP, CR4_LA57, CR4_PAE, CR4_PKE, CR4_PKS, CR4_PSE, CR4_SMEP, EFER_NXE } from './bits';
+import {
+  A20_MASK, CR3, HF_LMA, MMU_KERNEL_SMAP, MMU_USER, PDPTE, PHYS_ADDR_BITS, PKRS, PKRU,
+} from './layout';
 import { CPU, cr0, cr4, efer, get, hflags } from './state';
 import { noteStore, ramFlags, ramHost } from '../softmmu/ram';
 
@@ -30,6 +32,7 @@ const PF_W: i32 = 2;
 const PF_U: i32 = 4;
 const PF_RSVD: i32 = 8;
 const PF_I: i32 = 16;
+const PF_PK: i32 = 32;
 
 /**
  * Results of `walk`: physical address of the page's byte, PROT_*, log2 of the mapping's size; on failure the
@@ -90,12 +93,25 @@ function protection(flags: u64, nx: bool, mmu: i32): i32 {
   return prot;
 }
 
+/**
+ * Rights that the protection key of a page takes away from data accesses (SDM Vol. 3A 4.6.2): with AD all, with WD writes,
+ * those of the supervisor only under CR0.WP.
+ */
+function keyDenies(entry: u64, user: bool, mmu: i32): i32 {
+  if ((hflags() & HF_LMA) == 0 || (cr4() & (user ? CR4_PKE : CR4_PKS)) == 0) return 0;
+  const rights = get(user ? PKRU : PKRS) >> (((entry >> 59) & 15) << 1);
+  if ((rights & 1) != 0) return PROT_READ | PROT_WRITE;
+  const writesGuarded = mmu == MMU_USER || (cr0() & CR0_WP) != 0;
+  return (rights & 2) != 0 && writesGuarded ? PROT_WRITE : 0;
+}
+
 /** Checks rights, updates the leaf entry and fills the results. `host`: where the leaf was read. */
 function leaf(
   phys: u64, entry: u64, flags: u64, nx: bool, mmu: i32, access: i32, commit: bool, host: i32,
 ): bool {
-  let prot = protection(flags, nx, mmu);
-  if ((prot & (1 << access)) == 0) return fail(PF_P, mmu, access);
+  const denied = keyDenies(entry, (flags & US) != 0, mmu);
+  let prot = protection(flags, nx, mmu) & ~denied;
+  if ((prot & (1 << access)) == 0) return fail((denied & (1 << access)) != 0 ? PF_P | PF_PK : PF_P, mmu, access);
   const wanted = access == ACCESS_WRITE ? A | D : A;
   if (commit && (entry & wanted) != wanted) markEntry(host, wanted);
   // A clean page stays write-protected here, so that its first store sets the dirty flag.

@@ -1,11 +1,13 @@
-// XSAVE, XSAVEOPT, XSAVEC, XSAVES and XRSTOR, XRSTORS (SDM Vol. 1 chapter 13). State components: 0 x87, 1 SSE, 2 AVX.
+// XSAVE, XSAVEOPT, XSAVEC, XSAVES and XRSTOR, XRSTORS (SDM Vol. 1 chapter 13). State components: 0 x87, 1 SSE, 2 AVX,
+// 9 PKRU.
 // There are no supervisor components: IA32_XSS is always 0.
 
 import { fpu_init, loadVectors, loadX87Image, read, storeMxcsr, storeVectors, storeX87Image, writable, write } from './fpu-env';
 import {
-  FPR, FPU_CS, FPU_CW, FPU_DP, FPU_DS, FPU_IP, FPU_OPCODE, FPU_SW, FPU_TAGS, FPU_TOP, MXCSR, XCR0, XCR0_MASK, XMM,
+  FPR, FPU_CS, FPU_CW, FPU_DP, FPU_DS, FPU_IP, FPU_OPCODE, FPU_SW, FPU_TAGS, FPU_TOP, MXCSR, PKRU, XCR0, XCR0_MASK, XMM,
   YMM_HI,
 } from './layout';
+import { writePkru } from './control';
 import { updateHflags } from './hflags';
 import { raiseGp } from './raise';
 import { CPU, faulted, get, set } from './state';
@@ -14,10 +16,13 @@ import { MXCSR_RESERVED, setMxcsr } from './sse-env';
 const X87: u64 = 1;
 const SSE: u64 = 2;
 const AVX: u64 = 4;
+const PKRU_STATE: u64 = 0x200;
 /** Byte offsets in the image: XSTATE_BV, XCOMP_BV, AVX state (the first extended component: the same in both formats). */
 const HEADER: i32 = 512;
 const COMP: i32 = 520;
 const AVX_OFFSET: i32 = 576;
+/** PKRU in the standard format; in the compacted one it follows the components before it. */
+const PKRU_OFFSET: i32 = 2688;
 const COMPACTED: u64 = 0x8000000000000000;
 
 /** Kinds of `xsave`. */
@@ -37,11 +42,18 @@ function x87InUse(): bool {
 
 /** XINUSE: components that are not in their initial configuration (SDM Vol. 1 13.6). */
 function inUse(): u64 {
-  return (x87InUse() ? X87 : 0) | (allZero(XMM, 256) ? 0 : SSE) | (allZero(YMM_HI, 256) ? 0 : AVX);
+  return (x87InUse() ? X87 : 0) | (allZero(XMM, 256) ? 0 : SSE) | (allZero(YMM_HI, 256) ? 0 : AVX)
+    | (get(PKRU) != 0 ? PKRU_STATE : 0);
 }
 
-/** Bytes of an image with these components; the formats agree. */
-function imageSize(components: u64): i32 {
+/** Where PKRU is in an image with these components. */
+function pkruOffset(components: u64, compact: bool): i32 {
+  return compact ? AVX_OFFSET + ((components & AVX) != 0 ? 256 : 0) : PKRU_OFFSET;
+}
+
+/** Bytes of an image with these components. */
+function imageSize(components: u64, compact: bool): i32 {
+  if ((components & PKRU_STATE) != 0) return pkruOffset(components, compact) + 8;
   return (components & AVX) != 0 ? AVX_OFFSET + 256 : AVX_OFFSET;
 }
 
@@ -51,7 +63,7 @@ export function xsave(base: i64, requested: i64, kind: i64): void {
   const rfbm = get(XCR0) & u64(requested);
   const compact = (i32(kind) & COMPACT) != 0;
   const wide = (kind >> 8) & 1;
-  if (!writable(base, imageSize(rfbm))) return;
+  if (!writable(base, imageSize(rfbm, compact))) return;
   let used = inUse();
   // SDM Vol. 1 13.10: with a MXCSR that is not initial, SSE state counts as in use
   if (compact && get(MXCSR) != 0x1f80) used |= SSE;
@@ -61,6 +73,7 @@ export function xsave(base: i64, requested: i64, kind: i64): void {
   if (((compact ? what & SSE : rfbm & (SSE | AVX))) != 0) storeMxcsr(base);
   if ((what & SSE) != 0) storeVectors(base, 160, XMM);
   if ((what & AVX) != 0) storeVectors(base, AVX_OFFSET, YMM_HI);
+  if ((what & PKRU_STATE) != 0) write(base, pkruOffset(rfbm, compact), 8, i64(get(PKRU)));
   write(base, HEADER, 8, i64((old & ~rfbm) | (rfbm & used)));
   if (compact) write(base, COMP, 8, i64(rfbm | COMPACTED));
 }
@@ -89,9 +102,10 @@ export function xrstor(base: i64, requested: i64, kind: i64): void {
   read(base, AVX_OFFSET - 1, 1);
   if (faulted()) return;
   if (!headerFits(base, bv, comp, (i32(kind) & SUPERVISOR) != 0)) return raiseGp(0);
-  read(base, imageSize(rfbm & bv) - 1, 1);
-  if (faulted()) return;
   const compact = (comp & COMPACTED) != 0;
+  const pkruAt = pkruOffset(comp, compact);
+  read(base, (rfbm & bv & PKRU_STATE) != 0 ? pkruAt + 7 : imageSize(rfbm & bv & ~PKRU_STATE, compact) - 1, 1);
+  if (faulted()) return;
   const mxcsr = u32(read(base, 24, 4));
   const loadsMxcsr = compact ? (rfbm & bv & SSE) != 0 : (rfbm & (SSE | AVX)) != 0;
   if (loadsMxcsr && (mxcsr & MXCSR_RESERVED) != 0) return raiseGp(0);
@@ -103,6 +117,7 @@ export function xrstor(base: i64, requested: i64, kind: i64): void {
   else if ((rfbm & SSE) != 0) setMxcsr(0x1f80);
   restoreVectors(base, rfbm, bv, SSE, 160, XMM);
   restoreVectors(base, rfbm, bv, AVX, AVX_OFFSET, YMM_HI);
+  if ((rfbm & PKRU_STATE) != 0) writePkru((bv & PKRU_STATE) != 0 ? u64(read(base, pkruAt, 4)) : 0);
 }
 
 function initX87(): void {
@@ -133,6 +148,6 @@ export function xsetbv(index: i64, value: i64): void {
 }
 
 /** CPUID leaf 0DH EBX: bytes of an image with the components that XCR0 enables. */
-export function xsaveSize(): i32 {
-  return imageSize(get(XCR0));
+export function xsaveSize(compact: bool): i32 {
+  return imageSize(get(XCR0), compact);
 }

@@ -93,13 +93,27 @@ export const FEATURE_BITS: ReadonlyMap<string, FeatureBit> = new Map([
     cldemote: 25,
     pks: 31,
   }),
-  ...bits(7, 'edx', { fsrm: 4, 'md-clear': 10, 'spec-ctrl': 26, stibp: 27, 'arch-capabilities': 29, ssbd: 31 }),
+  ...bits(7, 'edx', {
+    fsrm: 4,
+    'md-clear': 10,
+    'spec-ctrl': 26,
+    stibp: 27,
+    'arch-capabilities': 29,
+    ssbd: 31,
+  }),
   // subleaf 1
   ...bits(0xd, 'eax', { xsaveopt: 0, xsavec: 1, xgetbv1: 2, xsaves: 3 }),
   ...bits(0x8000_0001, 'edx', { syscall: 11, nx: 20, mmxext: 22, pdpe1gb: 26, rdtscp: 27, lm: 29 }),
   ...bits(0x8000_0001, 'ecx', { 'lahf-lm': 0, cr8legacy: 4, abm: 5, '3dnowprefetch': 8 }),
   ...bits(0x8000_0007, 'edx', { invtsc: 8 }),
-  ...bits(0x8000_0008, 'ebx', { clzero: 0, wbnoinvd: 9, ibpb: 12, ibrs: 14, 'amd-stibp': 15, 'amd-ssbd': 24 }),
+  ...bits(0x8000_0008, 'ebx', {
+    clzero: 0,
+    wbnoinvd: 9,
+    ibpb: 12,
+    ibrs: 14,
+    'amd-stibp': 15,
+    'amd-ssbd': 24,
+  }),
 ]);
 
 /** Features under construction: only who asks for one by `+name` gets it. */

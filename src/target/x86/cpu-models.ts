@@ -76,7 +76,8 @@ function allModels(): Map<string, Named> {
     let version: ModelVersion = { change: '' };
     let features: Set<string> = new Set(row.features.join(' ').split(' '));
     models.set(row.name, finish(row, row.name, version, features));
-    if (!row.name.startsWith('x86-64-')) models.set(`${row.name}-v1`, finish(row, row.name, version, features));
+    if (!row.name.startsWith('x86-64-'))
+      models.set(`${row.name}-v1`, finish(row, row.name, version, features));
     row.versions?.forEach((next, i) => {
       version = { ...version, ...next };
       features = change(features, next.change);
@@ -86,7 +87,9 @@ function allModels(): Map<string, Named> {
     });
   }
   const generic = models.get('qemu64')!;
-  const all = [...FEATURE_BITS.keys()].filter((name) => !NOT_IN_MAX.has(name) && !NOT_IMPLEMENTED_YET.has(name));
+  const all = [...FEATURE_BITS.keys()].filter(
+    (name) => !NOT_IN_MAX.has(name) && !NOT_IMPLEMENTED_YET.has(name),
+  );
   models.set('max', { ...generic, name: 'max', brand: 'Lyrebird TCG CPU', features: new Set(all) });
   return models;
 }
@@ -211,7 +214,8 @@ const PROPERTIES: Readonly<Record<string, (model: Named, value: string) => Parti
 
 function natural(name: string, value: string, max: number, min = 0): number {
   const n = /^(0x[\da-f]+|\d+)$/i.test(value) ? Number(value) : Number.NaN;
-  if (!(n >= min && n <= max)) throw new UserError('cpu-property', `${name}=${value}: not from ${min} to ${max}`);
+  if (!(n >= min && n <= max))
+    throw new UserError('cpu-property', `${name}=${value}: not from ${min} to ${max}`);
   return n;
 }
 

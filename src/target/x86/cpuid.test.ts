@@ -65,6 +65,39 @@ it('knows model and feature names', () => {
     () => parseCpu('qemu64,+avx512'),
     (e: unknown) => e instanceof UserError && e.code === 'cpu-feature',
   );
+  assert.throws(
+    () => parseCpu('qemu64,family=x'),
+    (e: unknown) => e instanceof UserError && e.code === 'cpu-property',
+  );
   assert.ok(encodingFeatures(parseCpu('Nehalem').features).has('sse4_2'));
   assert.ok(!encodingFeatures(parseCpu('qemu64').features).has('popcnt'));
+});
+
+it('models have versions, aliases and the signature of the processor', () => {
+  const haswell = parseCpu('Haswell-noTSX');
+  assert.equal(signature(haswell), 0x0003_06c1);
+  assert.deepEqual(haswell, parseCpu('Haswell-v2'));
+  assert.ok(haswell.features.has('bmi2') && haswell.features.has('movbe'));
+  assert.equal(parseCpu('EPYC').vendor, 'AuthenticAMD');
+  assert.equal(parseCpu('EPYC,family=6,model=0x3a,stepping=9,model-id=Mine').brand, 'Mine');
+  assert.ok(parseCpu('x86-64-v2').features.has('sse4.2'));
+  assert.ok(!parseCpu('x86-64-v2').features.has('bmi1'));
+  assert.ok(parseCpu('x86-64-v3').features.has('bmi1'));
+});
+
+it('names what a model has and is not implemented', () => {
+  assert.deepEqual(
+    [...parseCpu('Haswell').missing].filter((f) => f === 'hle' || f === 'rtm'),
+    ['hle', 'rtm'],
+  );
+  assert.deepEqual(parseCpu('qemu64').missing, []);
+  assert.deepEqual(parseCpu('max').missing, []);
+  assert.deepEqual(parseCpu('qemu64,+hle').missing, ['hle']);
+  assert.deepEqual(parseCpu('qemu64,+hle,check=off').missing, []);
+  assert.deepEqual(parseCpu('qemu64,+hle,-hle').missing, []);
+  assert.ok(!parseCpu('qemu64,+hle').features.has('hle'));
+  assert.throws(
+    () => parseCpu('qemu64,+hle,enforce'),
+    (e: unknown) => e instanceof UserError && e.code === 'cpu-enforce',
+  );
 });

@@ -13,7 +13,10 @@ import {
   X86_FEATURE_LM,
   X86_FEATURE_NX,
   X86_FEATURE_PCID,
+  X86_FEATURE_PKS,
+  X86_FEATURE_PKU,
   X86_FEATURE_RDTSCP,
+  X86_FEATURE_SEVERAL_CPUS,
   X86_FEATURE_SMAP,
   X86_FEATURE_SMEP,
   X86_FEATURE_SPEC_CTRL,
@@ -110,21 +113,22 @@ function basicRows(model: CpuModel, topology: CpuTopology): CpuidRow[] {
   ].filter((r) => r.leaf <= model.level);
 }
 
-/** State components of a model: x87, SSE, AVX (SDM Vol. 1 13.1). */
+/** State components of a model: x87, SSE, AVX, PKRU (SDM Vol. 1 13.1). */
 function stateComponents(model: CpuModel): number {
   if (!model.features.has('xsave')) return 0;
-  return model.features.has('avx') ? 7 : 3;
+  return (model.features.has('avx') ? 7 : 3) | (model.features.has('pku') ? 0x200 : 0);
 }
 
 /** Leaf 0DH. The runtime replaces EBX of subleafs 0 and 1 by the size for the components enabled at the time. */
 function xsaveRows(model: CpuModel): CpuidRow[] {
   const components = stateComponents(model);
-  const size = components & 4 ? 576 + 256 : 576;
+  const size = components & 0x200 ? 2696 : components & 4 ? 576 + 256 : 576;
   const sub1 = featureWord(model, 0xd, 'eax');
   return [
     row(0xd, components, 576, size, 0, 0),
     row(0xd, sub1, sub1 & 0xa ? 576 : 0, 0, 0, 1),
     ...(components & 4 ? [row(0xd, 256, 576, 0, 0, 2)] : []),
+    ...(components & 0x200 ? [row(0xd, 8, 2688, 0, 0, 9)] : []),
   ];
 }
 
@@ -188,7 +192,12 @@ function extendedRows(model: CpuModel, topology: CpuTopology): CpuidRow[] {
     ...(amd ? [row(0x8000_0005, 0x01ff_01ff, 0x01ff_01ff, 0x4002_0140, 0x4002_0140)] : []),
     row(0x8000_0006, 0, amd ? 0x4200_4200 : 0, 0x0200_8140),
     row(0x8000_0007, 0, 0, 0, featureWord(model, 0x8000_0007, 'edx')),
-    row(0x8000_0008, (linearBits << 8) | model.physicalBits, featureWord(model, 0x8000_0008, 'ebx'), amd ? amdCores : 0),
+    row(
+      0x8000_0008,
+      (linearBits << 8) | model.physicalBits,
+      featureWord(model, 0x8000_0008, 'ebx'),
+      amd ? amdCores : 0,
+    ),
   ].filter((r) => r.leaf <= model.xlevel);
 }
 
@@ -213,6 +222,8 @@ const RUNTIME_FEATURES: readonly (readonly [string, number])[] = [
   ['arch-capabilities', X86_FEATURE_ARCH_CAP],
   ['spec-ctrl', X86_FEATURE_SPEC_CTRL],
   ['tsc-adjust', X86_FEATURE_TSC_ADJUST],
+  ['pku', X86_FEATURE_PKU],
+  ['pks', X86_FEATURE_PKS],
   ['xsave', X86_FEATURE_XSAVE],
   ['xsaves', X86_FEATURE_XSAVES],
 ];
@@ -227,7 +238,7 @@ export function installCpu(view: DataView, cpuBase: number, model: CpuModel, top
       view.setUint32(at + n * 4, word, true),
     );
   });
-  let features = 0;
+  let features = topology.cpus > 1 ? X86_FEATURE_SEVERAL_CPUS : 0;
   for (const [name, bit] of RUNTIME_FEATURES) if (model.features.has(name)) features |= bit;
   view.setUint32(cpuBase + CPUID_COUNT, rows.length, true);
   view.setUint32(cpuBase + FEATURES, features, true);

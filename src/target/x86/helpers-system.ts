@@ -225,6 +225,19 @@ export const systemHelpers = {
   },
   xrstor: { args: 3, faults: true, doc: '(address, EDX:EAX, 0 XRSTOR, 4 XRSTORS | REX.W << 8): #GP(0)' },
 
+  rdpkru: {
+    args: 1,
+    result: true,
+    faults: true,
+    doc: '(ECX): PKRU; #UD without CR4.PKE, #GP(0) unless ECX is 0',
+  },
+  wrpkru: {
+    args: 2,
+    reads: true,
+    faults: true,
+    doc: '(ECX, EDX:EAX): #UD without CR4.PKE, #GP(0) unless ECX and EDX are 0. The block ends',
+  },
+
   // ---- control and debug registers; CPL 0 already checked
   read_cr: { args: 1, result: true, faults: true, doc: '(n = 0, 2, 3, 4, 8)' },
   write_cr: {
@@ -320,9 +333,9 @@ export const systemHelpers = {
   wbinvd: { args: 0, doc: 'WBINVD, INVD: nothing to do; CPL 0 already checked' },
   monitor: { args: 1, faults: true, doc: '(linear address): MONITOR; only when CPUID offers it' },
   mwait: {
-    args: 1,
+    args: 2,
     reads: true,
     faults: true,
-    doc: '(next RIP): MWAIT: as hlt, but also ends on any pending event',
+    doc: '(next RIP, ECX extensions): MWAIT: as hlt on a machine with one processor, else goes on at once; #GP(0) for unknown extensions; bit 0 of ECX: an interrupt ends it even when masked',
   },
 } as const satisfies HelperTable;

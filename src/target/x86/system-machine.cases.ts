@@ -6,6 +6,7 @@ import {
   CS,
   DS,
   ES,
+  FEATURES,
   FS,
   GDT_BASE,
   GDT_LIMIT,
@@ -22,6 +23,7 @@ import {
   SEG_STRIDE,
   SS,
   TR,
+  X86_FEATURE_SEVERAL_CPUS,
 } from '../../runtime/x86/layout.ts';
 import { assemble } from '../../testing/asm/x86.ts';
 import { FlatMachine } from './flat-machine.cases.ts';
@@ -75,6 +77,7 @@ export class SystemMachine extends FlatMachine {
 
   private tables(): void {
     const { cpu, view } = this;
+    cpu.writeSlot(FEATURES, BigInt(-1 & ~X86_FEATURE_SEVERAL_CPUS));
     DESCRIPTORS.forEach((d, i) => view.setBigUint64(GDT + i * 8, d, true));
     cpu.writeSlot(GDT_BASE, BigInt(GDT));
     cpu.writeSlot(GDT_LIMIT, 0xffn);
@@ -161,15 +164,16 @@ export class SystemMachine extends FlatMachine {
     this.cpu.writeSlot(n * 8, BigInt(value));
   }
 
-  /** Places instructions (text or bytes) at `at`, ended by HLT. */
-  program(code: string | readonly number[], at = CODE): void {
+  /** Places instructions (text or bytes) at `at`, ended by HLT; returns the address of that. */
+  program(code: string | readonly number[], at = CODE): number {
     const bytes = typeof code === 'string' ? assemble(code, { bits: this.bits, origin: at }) : code;
     this.load(Uint8Array.from([...bytes, 0xf4]), at);
+    return at + bytes.length;
   }
 
-  /** Runs instructions at CODE: the exception that ended them, undefined if HLT did. */
+  /** Runs instructions at CODE: the exception that ended them, undefined if they came to their end. */
   execute(code: string | readonly number[], at = CODE): Caught | undefined {
-    this.program(code, at);
+    const end = this.program(code, at);
     if (!this.run(at)) throw new Error('shut down');
     const rip = Number(this.cpu.readSlot(RIP));
     if (rip < HANDLER || rip > HANDLER + 0x1000) return undefined;
@@ -179,6 +183,8 @@ export class SystemMachine extends FlatMachine {
     const word = (i: number): number =>
       size === 8 ? Number(this.view.getBigUint64(sp + i * 8, true)) : this.view.getUint32(sp + i * 4, true);
     const skip = WITH_ERROR.has(vector) ? 1 : 0;
-    return { vector, error: skip ? word(0) : -1, rip: word(skip), rflags: word(skip + 2) };
+    const caught = { vector, error: skip ? word(0) : -1, rip: word(skip), rflags: word(skip + 2) };
+    // HLT is privileged
+    return vector === 13 && caught.rip === end ? undefined : caught;
   }
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { DS, SS } from '../../runtime/x86/layout.ts';
+import { DS, FEATURES, PKRU, SS } from '../../runtime/x86/layout.ts';
 import { CODE, DATA, SEL, SystemMachine } from './system-machine.cases.ts';
 
 const machine = new SystemMachine();
@@ -49,4 +49,78 @@ describe('ENTER', () => {
     const caught = machine.execute('enter 0x7f9, 0');
     assert.deepEqual([caught?.vector, caught?.error, caught?.rip], [14, 2, CODE]);
   });
+});
+
+describe('protection keys', () => {
+  const PKE = 1n << 22n;
+  const PKS = 1n << 24n;
+  const PAGE = 0x40_0000;
+  /** Key 3 on a page. */
+  function keyed(user: boolean): void {
+    machine.begin64(user);
+    machine.view.setBigUint64(0x3000 + 16, BigInt(0x40_0083 | (user ? 4 : 0)) | (3n << 59n), true);
+    machine.refresh();
+  }
+  const write = `mov rbx, ${PAGE}\nmov [rbx], rax`;
+  const read = `mov rbx, ${PAGE}\nmov rax, [rbx]`;
+
+  it('PKRU guards user pages', () => {
+    keyed(true);
+    assert.equal(machine.execute('rdpkru')?.vector, 6, '#UD without CR4.PKE');
+    keyed(true);
+    machine.setCr4(PKE);
+    machine.cpu.writeSlot(PKRU, 2n << 6n);
+    machine.refresh();
+    assert.equal(machine.execute(read), undefined);
+    keyed(true);
+    machine.setCr4(PKE);
+    machine.cpu.writeSlot(PKRU, 2n << 6n);
+    machine.refresh();
+    const caught = machine.execute(write);
+    assert.deepEqual([caught?.vector, caught?.error], [14, 0x27]);
+    keyed(true);
+    machine.setCr4(PKE);
+    machine.setReg(1, 0);
+    machine.setReg(2, 0);
+    const all = `mov eax, 0x40\nwrpkru\nrdpkru\n${read}`;
+    const denied = machine.execute(all);
+    assert.deepEqual([denied?.vector, denied?.error], [14, 0x25]);
+    keyed(true);
+    machine.setCr4(PKE);
+    machine.setReg(1, 1);
+    assert.equal(machine.execute('rdpkru')?.vector, 13);
+  });
+
+  it('PKRS guards supervisor pages', () => {
+    keyed(false);
+    machine.setCr4(PKS);
+    machine.setReg(1, 0x6e1);
+    machine.setReg(2, 0);
+    const caught = machine.execute(`mov eax, 0x80\nwrmsr\nmov ecx, 0x6e1\nrdmsr\n${read}\n${write}`);
+    assert.deepEqual([caught?.vector, caught?.error], [14, 0x23]);
+    machine.begin64();
+    machine.setReg(1, 0x6e1);
+    machine.setReg(2, 1);
+    assert.equal(machine.execute('wrmsr')?.vector, 13);
+  });
+});
+
+it('CLZERO clears a line', () => {
+  machine.begin64();
+  machine.ram.fill(0xee, DATA, DATA + 256);
+  machine.setReg(0, DATA + 100);
+  assert.equal(machine.execute([0x0f, 0x01, 0xfc]), undefined);
+  assert.equal(machine.ram[DATA + 63], 0xee);
+  assert.ok(machine.ram.subarray(DATA + 64, DATA + 128).every((byte) => byte === 0));
+  assert.equal(machine.ram[DATA + 128], 0xee);
+});
+
+it('MWAIT sleeps only where nothing else could wake it', () => {
+  machine.begin64();
+  machine.cpu.writeSlot(FEATURES, ~0n);
+  assert.equal(machine.execute('xor ecx, ecx\nxor edx, edx\nmonitor\nmwait\nmov eax, 77'), undefined);
+  assert.equal(machine.reg(0), 77n);
+  assert.equal(machine.execute('mov ecx, 2\nmwait')?.vector, 13);
+  machine.begin64(true);
+  assert.equal(machine.execute('monitor')?.vector, 6);
 });

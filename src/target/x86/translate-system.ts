@@ -302,6 +302,24 @@ function cpuid(t: Translator): void {
   t.call(HELPER.cpuid);
 }
 
+function rdpkru(t: Translator): void {
+  splitToDxAx(t, t.callValue(HELPER.rdpkru, t.zext(RCX, 4)));
+}
+
+function wrpkru(t: Translator): void {
+  t.call(HELPER.wrpkru, undefined, t.zext(RCX, 4), pair(t, RDX, RAX));
+  t.endState();
+}
+
+/** Zeroes the cache line of 64 bytes at rAX (AMD64 APM Vol. 3 CLZERO). */
+function clzero(t: Translator): void {
+  const line = t.temp();
+  t.ir.imm(OP.and_i64_imm, line, t.zext(RAX, t.addrSize), -64);
+  t.linear(line, t.segOverride >= 0 ? t.segOverride : DS, 64, WRITE);
+  const zero = t.constant(0);
+  for (let i = 0; i < 64; i += 8) t.st(OP.st64, zero, i);
+}
+
 function random(t: Translator, helper: number): void {
   const r = t.callValue(helper, t.constant(t.opSize));
   t.store(0, r);
@@ -385,14 +403,14 @@ function wbinvd(t: Translator): void {
 }
 
 function monitor(t: Translator): void {
-  if (t.needCpl0()) return;
+  if (t.cpl !== 0) return t.raiseUd();
   const offset = t.zext(RAX, t.addrSize);
   t.call(HELPER.monitor, undefined, t.linearSlot(offset, t.segOverride >= 0 ? t.segOverride : DS, 1, READ));
 }
 
 function mwait(t: Translator): void {
-  if (t.needCpl0()) return;
-  t.call(HELPER.mwait, undefined, t.nextRip());
+  if (t.cpl !== 0) return t.raiseUd();
+  t.call(HELPER.mwait, undefined, t.nextRip(), t.zext(RCX, 4));
   t.endFault();
 }
 
@@ -446,6 +464,9 @@ export const systemHandlers = {
   rdmsr,
   wrmsr,
   rdpid,
+  rdpkru,
+  wrpkru,
+  clzero,
   sysret,
   sysexit,
   hlt,

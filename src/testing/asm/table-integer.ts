@@ -296,6 +296,10 @@ const PLAIN = `
   tzcnt  rv,rmv   pF3 0F BC /r
   lzcnt  rv,rmv   pF3 0F BD /r
   popcnt  rv,rmv  pF3 0F B8 /r
+  adcx  r32,rm32  p66 0F 38 F6 /r
+  adcx  r64,rm64  p66 w 0F 38 F6 /r
+  adox  r32,rm32  pF3 0F 38 F6 /r
+  adox  r64,rm64  pF3 w 0F 38 F6 /r
   crc32  r32,rm8   pF2 0F 38 F0 /r
   crc32  r64,rm8   pF2 w 0F 38 F0 /r
   crc32  r32,rm16  pF2 o16 0F 38 F1 /r
@@ -348,6 +352,9 @@ const PLAIN = `
   rdtscp  -  0F 01 F9
   swapgs  -  x64 0F 01 F8
   monitor  -  0F 01 C8
+  rdpkru  -  0F 01 EE
+  wrpkru  -  0F 01 EF
+  clzero  -  0F 01 FC
   mwait  -   0F 01 C9
   clac  -    0F 01 CA
   stac  -    0F 01 CB
@@ -377,6 +384,8 @@ const PLAIN = `
   mfence  -  0F AE F0
   sfence  -  0F AE F8
   clflush  m8  0F AE /7
+  clflushopt  m8  p66 0F AE /7
+  clwb  m8  p66 0F AE /6
   fxsave  m      0F AE /0
   fxrstor  m     0F AE /1
   fxsave64  m    w 0F AE /0

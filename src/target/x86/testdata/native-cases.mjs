@@ -477,7 +477,9 @@ export function nativeCases(mode = 64) {
   bits = mode;
   REGS = mode === 64 ? REGS64 : REGS32;
   SIZES = mode === 64 ? [1, 2, 4, 8] : [1, 2, 4];
-  const all = [...single(), ...sequences(), ...extensions()].filter(([text]) => text.split('\n').every(legal));
+  const all = [...single(), ...sequences(), ...extensions()].filter(([text]) =>
+    text.split('\n').every(legal),
+  );
   if (mode === 64) return all;
   const narrow = (text) => text.replace(/\br(?=([sd]i|[sb]p|bx|cx|dx|ax)\b)/g, 'e');
   return [...all.map(([text, mask]) => [narrow(text), mask]), ...only32()];
