@@ -2,7 +2,8 @@
 import type { CharStream, CharStreamClient } from '../chardev/char-stream.ts';
 import { COMMAND_NAMES, type MonitorContext, runCommand } from './commands.ts';
 
-const PROMPT = '(lyrebird) ';
+/** The prompt that scripts around QEMU's monitor wait for. */
+const PROMPT = '(qemu) ';
 const HISTORY_SIZE = 100;
 const CTRL_A = 0x01;
 const CTRL_C = 0x03;

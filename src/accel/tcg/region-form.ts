@@ -4,7 +4,6 @@ import { UNFUSED } from './interp/fusion.ts';
 import { EXIT, MAX_REGION_OPS, type Region, type RegionBlock } from './region.ts';
 import { BR, CALL, GOTO, GOTO_IND, MOVI, OP_FLAGS, OP_WORDS, TERMINATOR } from './region-ops.ts';
 import { TB_MAX_BYTES } from './tb-cache.ts';
-import { REGION_MAX_COPIED } from './tuning.ts';
 
 export interface FormOptions {
   readonly words: Int32Array;
@@ -68,17 +67,17 @@ export class RegionFormer {
     if (opcode === GOTO) {
       this.linkGoto(block, w[at + 2]!, w[at + 3]!);
     } else if (opcode === BR) {
-      block.taken = this.successor(w[at + 2]!, w[at + 3]!, block, false);
-      block.other = this.successor(w[at + 4]!, w[at + 5]!, block, false);
+      block.taken = this.successor(w[at + 2]!, w[at + 3]!);
+      block.other = this.successor(w[at + 4]!, w[at + 5]!);
     }
   }
 
-  private successor(ripLo: number, ripHi: number, from: RegionBlock, isCall: boolean): number {
+  private successor(ripLo: number, ripHi: number): number {
     const tb = this.o.peek(ripLo, ripHi);
     if (tb === 0) return EXIT;
     const known = this.indexOf.get(tb);
     if (known !== undefined) return known;
-    return this.mayJoin(tb, from, isCall) ? this.add(tb) : EXIT;
+    return this.mayJoin(tb) ? this.add(tb) : EXIT;
   }
 
   /** A block that pushes the address behind itself and jumps elsewhere is a call: control will come back behind it. */
@@ -88,9 +87,9 @@ export class RegionFormer {
     const lo = sum | 0;
     const hi = sum > 0xffffffff ? (block.ripHi + 1) | 0 : block.ripHi;
     const isCall = targetLo !== lo && this.mentions(block, lo, hi);
-    block.taken = this.successor(targetLo, targetHi, block, isCall);
+    block.taken = this.successor(targetLo, targetHi);
     if (!isCall || block.taken === EXIT || this.returnPoints.length >= MAX_RETURN_POINTS) return;
-    const index = this.successor(lo, hi, block, false);
+    const index = this.successor(lo, hi);
     if (index !== EXIT && !this.returnPoints.includes(index)) this.returnPoints.push(index);
   }
 
@@ -112,15 +111,13 @@ export class RegionFormer {
     block.returns.push(...this.returnPoints);
   }
 
-  private mayJoin(tb: number, from: RegionBlock, isCall: boolean): boolean {
+  private mayJoin(tb: number): boolean {
     const w = this.words;
     if (this.blocks.length >= this.o.maxBlocks || this.opCount > MAX_REGION_OPS - TB_MAX_BYTES / 8)
       return false;
     if (this.insns + (w[(tb + TB_SIZE) >>> 2]! >>> 16) > this.o.maxInsns) return false;
-    // what has a region of its own is copied into this one only while that is small
-    if (w[(tb + TB_FUNC) >>> 2]! !== 0) {
-      return this.insns < REGION_MAX_COPIED && (isCall || this.pageOf(tb) === from.page);
-    }
+    // what has a region of its own is not copied into this one: docs/adr/0009
+    if (w[(tb + TB_FUNC) >>> 2]! !== 0) return false;
     return w[(tb + TB_HOT) >>> 2]! <= this.o.maxHotLeft;
   }
 

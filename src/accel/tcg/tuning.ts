@@ -3,7 +3,7 @@
 /**
  * Executions of a block in the interpreter before its region is queued for compilation. Boot of Debian's cloud kernel to a shell,
  * CPU seconds of the machine thread (of all threads): 100: 10.4 (19.4), 300: 7.5 (14.6), 1000: 5.9 (10.9), 2000: 6.5 (11.0).
- * With nothing copied (REGION_MAX_COPIED) 2000 was no slower to boot than 1000 and left less to compile.
+ * Since compiled blocks are not copied into other regions 2000 was no slower to boot than 1000 and left less to compile.
  */
 export const HOT_THRESHOLD = 2000;
 /** Further executions before the queue is compiled at once, because this block cannot wait. */
@@ -16,12 +16,6 @@ export const REHOT_THRESHOLD = 2000;
 export const BATCH_SIZE = 32;
 /** Guest instructions and blocks in one region at most. */
 export const REGION_MAX_INSNS = 150;
-/**
- * Instructions a region may have when blocks that have a region of their own still join it. None do: with 60 the boot took 15 % more of
- * the machine thread (medians of three alternating runs, cloud kernel to a shell: 6.1 s with 60 and a threshold of 1000, 5.3 s with 0;
- * 5.3 s on average with 0 and 2000), and the workloads differed by less than the machine's noise.
- */
-export const REGION_MAX_COPIED = 0;
 export const REGION_MAX_BLOCKS = 64;
 /** A block joins a region only if it ran at least this share (as a divisor) of the threshold. */
 export const REGION_WARM_DIVISOR = 16;
