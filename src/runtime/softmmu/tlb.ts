@@ -6,7 +6,7 @@
 
 import {
   FLUSH_LISTS, PAGE_CODE, PAGE_FLAGS, PAGE_LOG, RAM_MAP_ROM, TLB_ADDEND, TLB_AUX, TLB_BASE, TLB_CODE,
-  TLB_ENTRIES, TLB_ENTRY_SHIFT, TLB_READ, TLB_SLOW_MMIO, TLB_SLOW_NOTDIRTY, TLB_SLOW_ROM, TLB_SLOW_WATCH,
+  TLB_ENTRIES, TLB_ENTRY_SHIFT, TLB_ENTRY_SIZE, TLB_READ, TLB_SLOW_MMIO, TLB_SLOW_NOTDIRTY, TLB_SLOW_ROM, TLB_SLOW_WATCH,
   TLB_TABLES, TLB_TABLE_SIZE, TLB_WRITE,
 } from '../tcg/layout';
 import { CPU, hflags, set } from '../x86/state';
@@ -44,6 +44,14 @@ const COUNTS: i32 = FLUSH_LISTS + 0x3_0000;
 const LARGE_MAP: i32 = FLUSH_LISTS + 0x3_0100;
 const HUGE_MAP: i32 = FLUSH_LISTS + 0x3_0400;
 
+// Per MMU index: the entries that others have displaced last, searched before the page tables are walked. Where a kernel's
+// randomised layout puts two busy pages at one index, they would displace each other hundreds of thousands of times.
+const VICTIMS: i32 = FLUSH_LISTS + 0x3_0600;
+const VICTIM_COUNT: i32 = 8;
+const VICTIM_SIZE: i32 = VICTIM_COUNT << TLB_ENTRY_SHIFT;
+let nextVictim: i32 = 0;
+let haveVictims = false;
+
 /** Misses that walked the page tables, for the counter report. */
 export let tlbFills: u32 = 0;
 export let tlbFlushes: u32 = 0;
@@ -64,7 +72,8 @@ export function tlb_flush_count(): i32 { return tlbFlushes; }
 /** The entry for an access, filled if need be; 0 with FAULT set if it faults. info: MEM_* bits. */
 export function tlbEntry(va: u64, mmu: i32, access: i32, info: i32): i32 {
   const entry = entryOf(va, mmu);
-  return tagMatches(entry, access << 3, va) ? entry : tlbFill(va, mmu, access, info);
+  if (tagMatches(entry, access << 3, va) || recall(entry, mmu, access << 3, va)) return entry;
+  return tlbFill(va, mmu, access, info);
 }
 
 export function tlbFill(va: u64, mmu: i32, access: i32, info: i32): i32 {
@@ -87,9 +96,38 @@ export function tlbFill(va: u64, mmu: i32, access: i32, info: i32): i32 {
 /** Like tlbEntry for a fetch, but returns 0 without a fault. */
 export function tlbProbeCode(va: u64, mmu: i32): i32 {
   const entry = entryOf(va, mmu);
-  if (tagMatches(entry, TLB_CODE, va)) return entry;
+  if (tagMatches(entry, TLB_CODE, va) || recall(entry, mmu, TLB_CODE, va)) return entry;
   if ((hflags() & HF_LMA) != 0 ? !isCanonical(va) : va > 0xffff_ffff) return 0;
   return walk(va, mmu, ACCESS_CODE, true) ? enter(va, mmu) : 0;
+}
+
+/** Brings a displaced translation back to its entry. */
+function recall(entry: i32, mmu: i32, tagAt: i32, va: u64): bool {
+  if (!haveVictims) return false;
+  const end = CPU + VICTIMS + (mmu + 1) * VICTIM_SIZE;
+  for (let victim = end - VICTIM_SIZE; victim < end; victim += TLB_ENTRY_SIZE) {
+    if (!tagMatches(victim, tagAt, va)) continue;
+    for (let at = 0; at < TLB_ENTRY_SIZE; at += 8) {
+      const displaced = load<u64>(entry + at);
+      store<u64>(entry + at, load<u64>(victim + at));
+      store<u64>(victim + at, displaced);
+    }
+    return true;
+  }
+  return false;
+}
+
+function displace(entry: i32, mmu: i32): void {
+  const victim = CPU + VICTIMS + mmu * VICTIM_SIZE + (nextVictim << TLB_ENTRY_SHIFT);
+  nextVictim = (nextVictim + 1) & (VICTIM_COUNT - 1);
+  haveVictims = true;
+  memory.copy(victim, entry, TLB_ENTRY_SIZE);
+}
+
+function dropVictims(): void {
+  if (!haveVictims) return;
+  memory.fill(CPU + VICTIMS, 0xff, TLB_TABLES * VICTIM_SIZE);
+  haveVictims = false;
 }
 
 /** Writes the result of the last walk into the TLB. */
@@ -97,6 +135,8 @@ function enter(va: u64, mmu: i32): i32 {
   tlbFills++;
   const entry = entryOf(va, mmu);
   const page = va & PAGE;
+  const displaced = load<u64>(entry, TLB_CODE);
+  if (displaced != INVALID && ((displaced ^ page) & PAGE) != 0) displace(entry, mmu);
   const prot = walkProt;
   let readTag = (prot & PROT_READ) != 0 ? page : INVALID;
   let writeTag = (prot & PROT_WRITE) != 0 ? page : INVALID;
@@ -177,6 +217,7 @@ function flushList(mmu: i32, global: bool, keepGlobal: bool): void {
 /** Drops every translation. Also to be called after a change of the physical memory map. */
 export function tlb_flush(): void {
   tlbFlushes++;
+  dropVictims();
   ramMapChanged();
   for (let mmu = 0; mmu < TLB_TABLES; mmu++) {
     flushList(mmu, false, false);
@@ -190,12 +231,14 @@ export function tlb_flush(): void {
 /** Drops every translation but those of global pages (CR3 writes). */
 export function tlb_flush_nonglobal(): void {
   tlbFlushes++;
+  dropVictims();
   for (let mmu = 0; mmu < TLB_TABLES; mmu++) flushList(mmu, false, true);
   jcFlushNonGlobal();
 }
 
 /** INVLPG: drops the translations of one page, of whatever size it was. */
 export function tlb_flush_page(va: i64): void {
+  dropVictims();
   const large = <u32>(<u64>va >> 21);
   const huge = <u32>(<u64>va >> 30);
   if ((<u32>load<u8>(bitAt(LARGE_MAP, large)) >> (large & 7)) & 1) flushRegion(va, 22);
@@ -229,6 +272,8 @@ function flushRegionList(region: u64, shift: u64, mmu: i32, global: bool): void 
 export function tlbInit(): void {
   memory.fill(CPU + TLB_BASE, 0xff, TLB_TABLES * TLB_TABLE_SIZE);
   memory.fill(CPU + FLUSH_LISTS, 0, 0x3_0600);
+  haveVictims = true;
+  dropVictims();
   ramMapChanged();
   jcFlushAll();
 }
@@ -238,6 +283,7 @@ export function tlbInit(): void {
  * set for it).
  */
 export function tlb_protect(hostPage: i32): void {
+  dropVictims();
   for (let mmu = 0; mmu < TLB_TABLES; mmu++) {
     protectList(hostPage, mmu, false);
     protectList(hostPage, mmu, true);

@@ -9,6 +9,11 @@ import {
   RAM_MAP_ROWS,
   RAM_MAP_SIZE,
   RAM_MAP_START,
+  TLB_BASE,
+  TLB_CODE,
+  TLB_ENTRIES,
+  TLB_ENTRY_SIZE,
+  TLB_WRITE,
   VCPU_BASE,
 } from '../tcg/layout.ts';
 import {
@@ -168,6 +173,12 @@ export class Testbed {
   }
   store(va: bigint | number, value: bigint | number, size = 8, mmu = 0): void {
     this.call('st_slow', BigInt.asIntN(64, BigInt(va)), BigInt.asIntN(64, BigInt(value)), size | (mmu << 8));
+  }
+
+  /** The write tag of the soft TLB's entry for an address (MMU index 0), undefined if the entry is another page's. */
+  writeTag(va: number): bigint | undefined {
+    const entry = TLB_BASE + ((va >>> 12) & (TLB_ENTRIES - 1)) * TLB_ENTRY_SIZE;
+    return this.get(entry + TLB_CODE) >> 12n === BigInt(va) >> 12n ? this.get(entry + TLB_WRITE) : undefined;
   }
 
   /** The recorded exception as `vector` or `vector:error`, '' if none; clears it. */
