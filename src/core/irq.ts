@@ -4,7 +4,7 @@
 export type IrqHandler = (n: number, level: boolean) => void;
 
 export class IrqLine {
-  readonly #handler: IrqHandler;
+  #handler: IrqHandler;
   readonly #n: number;
   #level = false;
 
@@ -38,6 +38,11 @@ export class IrqLine {
   set(level: boolean): void {
     this.#level = level;
     this.#handler(this.#n, level);
+  }
+
+  /** Leads the line elsewhere from now on: a test watches it in place of the device it went to. */
+  redirect(handler: (level: boolean) => void): void {
+    this.#handler = (_n, level) => handler(level);
   }
 
   raise(): void {

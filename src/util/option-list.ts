@@ -32,6 +32,13 @@ export class OptionList {
     return new UserError('BadOption', `${this.#what}: ${reason}`);
   }
 
+  /** Takes everything: keys without a value are `on`. */
+  entries(): Record<string, string> {
+    const all = Object.fromEntries([...this.#values].map(([key, value]) => [key, value ?? 'on']));
+    this.#values.clear();
+    return all;
+  }
+
   has(key: string): boolean {
     return this.#values.has(key);
   }
