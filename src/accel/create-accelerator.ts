@@ -4,6 +4,7 @@ import { installCpu } from '../target/x86/cpuid.ts';
 import { encodingFeatures } from '../target/x86/features.ts';
 import { createX86Target } from '../target/x86/x86-target.ts';
 import type { Accelerator, VcpuBus } from './accelerator.ts';
+import { QtestAccelerator } from './qtest/qtest-accelerator.ts';
 import type { StartCompiler } from './tcg/compile-channel.ts';
 import { LOG_EXEC, type TcgLog } from './tcg/log.ts';
 import { TcgAccelerator } from './tcg/tcg-accelerator.ts';
@@ -12,7 +13,7 @@ import type { TcgTier } from './tcg/tcg-vcpu.ts';
 import type { WasmModuleHandle } from './tcg/webassembly.ts';
 
 export interface AcceleratorOptions {
-  readonly config: { readonly kind: 'tcg'; readonly tier: TcgTier };
+  readonly config: { readonly kind: 'tcg'; readonly tier: TcgTier } | { readonly kind: 'qtest' };
   readonly model: CpuModel;
   /** Bytes of guest RAM and ROM. */
   readonly ramBytes: number;
@@ -31,11 +32,13 @@ export interface AcceleratorOptions {
 export function createAccelerator(options: AcceleratorOptions): Accelerator {
   switch (options.config.kind) {
     case 'tcg':
-      return createTcg(options);
+      return createTcg(options, options.config.tier);
+    case 'qtest':
+      return new QtestAccelerator(options.ramBytes, options.buses.length);
   }
 }
 
-function createTcg(options: AcceleratorOptions): TcgAccelerator {
+function createTcg(options: AcceleratorOptions, tier: TcgTier): TcgAccelerator {
   const { model, buses, log, startCompiler } = options;
   const memory = new TcgMemory(options.ramBytes);
   const accelerator = new TcgAccelerator({
@@ -43,7 +46,7 @@ function createTcg(options: AcceleratorOptions): TcgAccelerator {
     memory,
     runtimeModule: options.runtimeModule,
     buses,
-    tier: options.config.tier,
+    tier,
     log,
     nowNs: options.nowNs,
     ...(startCompiler && { startCompiler }),

@@ -11,7 +11,17 @@ export interface OpenedDevices {
   readonly serial: ReadonlyArray<CharStream | undefined>;
   readonly debugCon: CharStream | undefined;
   /** `own`: nobody else uses the stream, so that the monitor may greet at once. */
-  readonly monitors: ReadonlyArray<{ readonly stream: CharStream; readonly own: boolean }>;
+  readonly monitors: readonly OpenedMonitor[];
+  /** `-chardev` that devices of the registry name. */
+  readonly chardevs: ReadonlyArray<readonly [id: string, stream: CharStream]>;
+  readonly qtest: CharStream | undefined;
+}
+
+export interface OpenedMonitor {
+  readonly stream: CharStream;
+  readonly own: boolean;
+  readonly mode: 'readline' | 'control';
+  readonly pretty: boolean;
 }
 
 interface Backend {
@@ -50,8 +60,9 @@ export class DeviceOpener {
 
   async #open(): Promise<OpenedDevices> {
     const plan = this.#plan;
+    const qtest = plan.qtest === undefined ? undefined : await this.#connect(plan.qtest);
     for (const chardev of plan.chardevs) await this.#openNamed(chardev);
-    const monitors: Array<{ stream: CharStream; own: boolean }> = [];
+    const monitors: OpenedMonitor[] = [];
     const serial: Array<CharStream | undefined> = [];
     if (plan.serial.length > MAX_SERIAL) {
       throw new UserError(
@@ -63,14 +74,20 @@ export class DeviceOpener {
       const stream = await this.#connect(request);
       serial.push(stream);
       if (request.mux && stream !== undefined)
-        monitors.push({ stream: this.#lastMux!.addPort(), own: false });
+        monitors.push({ stream: this.#lastMux!.addPort(), own: false, mode: 'readline', pretty: false });
     }
     const debugCon = plan.debugCon === undefined ? undefined : await this.#connect(plan.debugCon);
     for (const request of plan.monitors) {
       const stream = await this.#connect(request);
-      if (stream !== undefined) monitors.push({ stream, own: this.#isOwn(request.spec) });
+      const { mode = 'readline', pretty = false } = request;
+      if (stream !== undefined) monitors.push({ stream, own: this.#isOwn(request.spec), mode, pretty });
     }
-    return { serial, debugCon, monitors };
+    const chardevs: Array<readonly [string, CharStream]> = [];
+    for (const { properties, what } of plan.config.devices) {
+      const id = properties['chardev'];
+      if (id !== undefined) chardevs.push([String(id), this.#useNamed(String(id), what)]);
+    }
+    return { serial, debugCon, monitors, chardevs, qtest };
   }
 
   #lastMux: CharMux | undefined;

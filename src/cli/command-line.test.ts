@@ -141,7 +141,7 @@ test('mistakes name the option, in one line', () => {
     [['-d', 'frob'], /^-d frob: unknown item/],
     [['-rtc', 'base=yesterday'], /^-rtc base=yesterday: /],
     [['-rtc', 'base=2020-99-99'], /neither utc/],
-    [['-device', 'frob'], /^-device frob: no device/],
+    [['-device', 'frob'], /^-device frob: not a valid device/],
     [['-device', 'isa-debug-exit,frob=1'], /unknown option "frob"/],
     [['-device', 'isa-debug-exit,iobase=0x10000'], /outside the I\/O space/],
     [['-device', 'isa-debugcon'], /"chardev=" is missing/],

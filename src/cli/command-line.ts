@@ -3,13 +3,15 @@
 import { LOG_ITEMS } from '../accel/tcg/log.ts';
 import type { BlockConfig } from '../block/drive-config.ts';
 import { type NamedCharSpec, parseChardev, parseCharSpec, type SharedCharSpec } from '../chardev/spec.ts';
+import type { GlobalProperty } from '../machine/device-spec.ts';
+import { deviceTypes } from '../machine/device-types.ts';
 import { DEFAULT_CONFIG, type MachineConfig } from '../system/config.ts';
 import { parseCpu } from '../target/x86/cpu-models.ts';
 import { UserError } from '../util/errors.ts';
 import { OptionList } from '../util/option-list.ts';
 import { parseBoot } from './boot-option.ts';
-import { parseDevice } from './devices.ts';
 import { DriveOptions } from './drive-options.ts';
+import { addDevices, deviceHelp } from './devices.ts';
 import * as help from './help.ts';
 import { parseRtc } from './rtc-option.ts';
 import { parseSize } from './sizes.ts';
@@ -19,6 +21,12 @@ export type Architecture = 'x86_64' | 'i386';
 /** A character device and the option that asked for it, for messages. */
 export interface CharRequest extends SharedCharSpec {
   readonly option: string;
+}
+
+/** A monitor: for people, or the control protocol. */
+export interface MonitorRequest extends CharRequest {
+  readonly mode?: 'readline' | 'control';
+  readonly pretty?: boolean;
 }
 
 /** What to run. Files are not yet opened. */
@@ -32,7 +40,9 @@ export interface RunPlan {
   readonly roms: readonly string[];
   /** COM1…; `none` leaves a port out. */
   readonly serial: readonly CharRequest[];
-  readonly monitors: readonly CharRequest[];
+  readonly monitors: readonly MonitorRequest[];
+  /** The peer of `-qtest`. */
+  readonly qtest: CharRequest | undefined;
   readonly debugCon: CharRequest | undefined;
   /** Drives; their images are not yet opened. */
   readonly block: BlockConfig;
@@ -61,7 +71,10 @@ export class Collected {
   readonly firmwareDirs: string[] = [];
   append: string | undefined;
   readonly serial: CharRequest[] = [];
-  readonly monitors: CharRequest[] = [];
+  readonly monitors: MonitorRequest[] = [];
+  qtest: CharRequest | undefined;
+  /** `-device`, parsed when all of `-global` is known. */
+  readonly devices: string[] = [];
   readonly chardevs: NamedCharSpec[] = [];
   debugCon: CharRequest | undefined;
   logFile: string | undefined;
@@ -71,8 +84,8 @@ export class Collected {
   noDefaults = false;
   printed: string | undefined;
   readonly warnings: string[] = [];
-  readonly globals = new Map<string, string>();
   readonly drives = new DriveOptions();
+  readonly globals: GlobalProperty[] = [];
 
   constructor(architecture: Architecture) {
     this.architecture = architecture;
@@ -139,6 +152,16 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
     c.monitors.push({ ...parseCharSpec(text, '-monitor'), option: `-monitor ${text}` }),
   ),
   mon: value(parseMon),
+  qmp: value((c, text) => addControl(c, text, '-qmp', false)),
+  'qmp-pretty': value((c, text) => addControl(c, text, '-qmp-pretty', true)),
+  qtest: value((c, text) => {
+    c.qtest = { ...parseCharSpec(text, '-qtest'), option: `-qtest ${text}` };
+  }),
+  'qtest-log': value((c, text) => {
+    if (text !== 'none' && text !== '/dev/null') c.config.qtestLog = true;
+    if (text !== 'none' && text !== '/dev/null' && text !== '/dev/fd/2' && text !== '/dev/stderr')
+      c.logFile ??= text;
+  }),
   chardev: value((c, text) => {
     if (text === 'help' || text === '?')
       c.printed = help.list('Available chardev backend types:', help.CHARDEV_KINDS);
@@ -148,8 +171,8 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
     c.debugCon = { ...parseCharSpec(text, '-debugcon'), option: `-debugcon ${text}` };
   }),
   device: value((c, text) => {
-    if (text === 'help' || text === '?') c.printed = help.devices();
-    else parseDevice(c, text);
+    c.printed = deviceHelp(text);
+    c.devices.push(text);
   }),
   drive: value((c, text) => c.drives.addDrive(text)),
   blockdev: value((c, text) => c.drives.addBlockdev(text)),
@@ -216,6 +239,7 @@ export function parseCommandLine(args: readonly string[], architecture: Architec
 }
 
 function finish(c: Collected): RunPlan {
+  addDevices(c);
   if (c.kernel === undefined) {
     if (c.append !== undefined) throw new UserError('NeedsKernel', '-append: only allowed with -kernel');
     if (c.initrd !== undefined) throw new UserError('NeedsKernel', '-initrd: only allowed with -kernel');
@@ -224,7 +248,7 @@ function finish(c: Collected): RunPlan {
   addDefaultDevices(c);
   if (c.debugCon !== undefined) {
     const property = (name: string): number =>
-      Number(c.globals.get(`isa-debugcon.${name}`) ?? DEBUGCON_DEFAULT);
+      Number(findGlobal(c, `isa-debugcon.${name}`) ?? DEBUGCON_DEFAULT);
     c.config.debugCon ??= { iobase: property('iobase'), readback: property('readback') };
   }
   c.config.commandLine = c.append ?? '';
@@ -237,6 +261,7 @@ function finish(c: Collected): RunPlan {
     roms: [],
     serial: c.serial,
     monitors: c.monitors,
+    qtest: c.qtest,
     debugCon: c.debugCon,
     block: c.drives.finish(),
     chardevs: c.chardevs,
@@ -337,11 +362,16 @@ function parseMachine(c: Collected, text: string): void {
 
 function parseAccel(c: Collected, text: string): void {
   if (text === 'help' || text === '?') {
-    c.printed = help.list('Accelerators supported:', ['tcg']);
+    c.printed = help.list('Accelerators supported:', ['tcg', 'qtest']);
     return;
   }
   const options = new OptionList(text, `-accel ${text}`, 'accel');
   const kind = options.text('accel');
+  if (kind === 'qtest') {
+    options.finish();
+    c.config.accelerator = { kind };
+    return;
+  }
   if (kind !== undefined && kind !== 'tcg') throw options.error('this version has no accelerator but tcg');
   const tier = options.choice('tier', ['auto', 'interp', 'jit'] as const, 'auto');
   options.choice('thread', ['single', 'multi'] as const, 'single');
@@ -353,10 +383,20 @@ function parseAccel(c: Collected, text: string): void {
 function parseMon(c: Collected, text: string): void {
   const options = new OptionList(text, `-mon ${text}`, 'chardev');
   const id = options.required('chardev');
-  options.choice('mode', ['readline'] as const, 'readline');
-  options.flag('pretty', false);
+  const mode = options.choice('mode', ['readline', 'control'] as const, 'readline');
+  const pretty = options.flag('pretty', false);
   options.finish();
-  c.monitors.push({ spec: { kind: 'chardev', id }, mux: false, option: `-mon ${text}` });
+  c.monitors.push({ spec: { kind: 'chardev', id }, mux: false, option: `-mon ${text}`, mode, pretty });
+}
+
+function addControl(c: Collected, text: string, option: string, pretty: boolean): void {
+  const spec = parseCharSpec(text, option);
+  c.monitors.push({ ...spec, option: `${option} ${text}`, mode: 'control', pretty });
+}
+
+/** The last value that -global gives a property. */
+export function findGlobal(c: Collected, key: string): string | undefined {
+  return c.globals.filter(({ driver, property }) => `${driver}.${property}` === key).at(-1)?.value;
 }
 
 function addChardev(c: Collected, spec: NamedCharSpec): void {
@@ -383,12 +423,21 @@ function parseGlobal(c: Collected, text: string): void {
   const key = match === null ? '' : `${match[1] ?? match[4]}.${match[2] ?? match[5]}`;
   const given = match?.[3] ?? match?.[6] ?? '';
   if (match === null) throw new UserError('BadOption', `-global ${text}: not DRIVER.PROPERTY=VALUE`);
-  if (!GLOBALS.has(key)) throw new UserError('UnknownProperty', `-global ${text}: no property "${key}"`);
+  const [driver, property] = key.split('.') as [string, string];
+  if (!GLOBALS.has(key) && !isDeviceProperty(driver, property))
+    throw new UserError('UnknownProperty', `-global ${text}: no property "${key}"`);
   const accepted = GLOBALS.get(key);
   if (accepted !== undefined && !accepted.includes(given)) {
     throw new UserError('UnsupportedValue', `-global ${text}: only ${accepted.join(', ')} is supported`);
   }
-  c.globals.set(key, given);
+  c.globals.push({ driver, property, value: given });
+}
+
+function isDeviceProperty(driver: string, property: string): boolean {
+  return deviceTypes().some(
+    ({ name, parents, properties }) =>
+      (name === driver || parents.includes(driver)) && properties.some((p) => p.name === property),
+  );
 }
 
 function parseLogItems(text: string): string[] {

@@ -1,49 +1,62 @@
-/** `-device DRIVER[,property=value…]`. */
+/** `-device DRIVER[,property=value…]`: devices of the registry, and those that are parts of the board's own options. */
+import { type DeviceSpec, parseDeviceOption } from '../machine/device-spec.ts';
+import { deviceListText, devicePropertiesText, findDeviceType } from '../machine/device-types.ts';
 import { UserError } from '../util/errors.ts';
-import { OptionList } from '../util/option-list.ts';
 import type { Collected } from './command-line.ts';
 
-/** Drivers with a line each for `-device help`. */
-export const DEVICE_NAMES: Readonly<Record<string, string>> = {
-  'isa-debug-exit': 'ends the emulator with status (value << 1) | 1 (iobase=0x501, iosize=2)',
-  'isa-debugcon': 'bytes written to a port go to a character device (chardev=ID, iobase=0xe9, readback=0xe9)',
-  'isa-serial': 'a further serial port (chardev=ID)',
-};
+/** The text of `-device help` or `-device NAME,help`; undefined if it is neither. */
+export function deviceHelp(text: string): string | undefined {
+  if (text === 'help' || text === '?') return deviceListText();
+  const match = /^([^,]+),(?:help|\?)$/.exec(text);
+  if (match === null) return undefined;
+  const type = findDeviceType(match[1]!);
+  if (type === undefined)
+    throw new UserError(
+      'UnknownDevice',
+      `-device ${text}: no device "${match[1]}" (-device help lists them)`,
+    );
+  return devicePropertiesText(type);
+}
 
-export function parseDevice(c: Collected, text: string): void {
-  const what = `-device ${text}`;
-  const options = new OptionList(text, what, 'driver');
-  const driver = options.required('driver');
-  options.text('id');
-  // -global gives the properties that -device does not.
-  const property = (name: string, fallback: number): number => {
-    const given = c.globals.get(`${driver}.${name}`);
-    return options.number(name, given === undefined ? fallback : Number(given));
+/** Adds all devices of the command line to the configuration. */
+export function addDevices(c: Collected): void {
+  const devices: DeviceSpec[] = [];
+  for (const text of c.devices) {
+    const spec = parseDeviceOption(text, c.globals);
+    if (!addBoardDevice(c, spec)) devices.push(spec);
+  }
+  c.config.devices = devices;
+}
+
+/** What the board builds by options of its own. */
+function addBoardDevice(c: Collected, spec: DeviceSpec): boolean {
+  const number = (name: string, fallback: number): number => Number(spec.properties[name] ?? fallback);
+  const chardev = (): string => {
+    const id = spec.properties['chardev'];
+    if (id === undefined) throw new UserError('BadOption', `${spec.what}: "chardev=" is missing`);
+    return String(id);
   };
-  switch (driver) {
+  switch (spec.driver) {
     case 'isa-debug-exit': {
-      const iobase = property('iobase', 0x501);
-      const iosize = property('iosize', 2);
-      if (iosize < 1 || iobase + iosize > 0x10000) throw options.error('the ports are outside the I/O space');
+      const iobase = number('iobase', 0x501);
+      const iosize = number('iosize', 2);
+      if (iosize < 1 || iobase + iosize > 0x10000)
+        throw new UserError('BadOption', `${spec.what}: the ports are outside the I/O space`);
       c.config.debugExit = { iobase, iosize };
-      break;
+      return true;
     }
     case 'isa-debugcon': {
-      const iobase = property('iobase', 0xe9);
-      if (iobase > 0xffff) throw options.error('the port is outside the I/O space');
-      const readback = property('readback', 0xe9);
-      const id = options.required('chardev');
-      c.debugCon = { spec: { kind: 'chardev', id }, mux: false, option: what };
-      c.config.debugCon = { iobase, readback };
-      break;
+      const iobase = number('iobase', 0xe9);
+      if (iobase > 0xffff)
+        throw new UserError('BadOption', `${spec.what}: the port is outside the I/O space`);
+      c.debugCon = { spec: { kind: 'chardev', id: chardev() }, mux: false, option: spec.what };
+      c.config.debugCon = { iobase, readback: number('readback', 0xe9) };
+      return true;
     }
-    case 'isa-serial': {
-      const id = options.required('chardev');
-      c.serial.push({ spec: { kind: 'chardev', id }, mux: false, option: what });
-      break;
-    }
+    case 'isa-serial':
+      c.serial.push({ spec: { kind: 'chardev', id: chardev() }, mux: false, option: spec.what });
+      return true;
     default:
-      throw new UserError('UnknownDevice', `${what}: no device "${driver}" (-device help lists them)`);
+      return false;
   }
-  options.finish();
 }

@@ -6,7 +6,6 @@ import { FEATURE_BITS } from '../target/x86/cpu-features.ts';
 import { NOT_IMPLEMENTED } from '../target/x86/cpu-known-features.ts';
 import { cpuModelList } from '../target/x86/cpu-models.ts';
 import type { Architecture } from './command-line.ts';
-import { DEVICE_NAMES } from './devices.ts';
 
 export const CHARDEV_KINDS = ['file', 'null', 'pty', 'socket', 'stdio'];
 
@@ -43,13 +42,6 @@ export function cpus(): string {
     `Recognized CPUID flags:\n${wrapped(features)}`,
     `Known and not implemented (a model goes without them):\n${wrapped(known)}`,
   ].join('\n');
-}
-
-export function devices(): string {
-  return list(
-    'Devices:',
-    Object.entries(DEVICE_NAMES).map(([name, about]) => `${name.padEnd(16)} ${about}`),
-  );
 }
 
 export function firmwareDirectories(): string {

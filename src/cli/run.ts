@@ -9,6 +9,7 @@ import { MachineClient } from '../system/machine-client.ts';
 import { UserError } from '../util/errors.ts';
 import { DeviceOpener, type OpenedDevices } from './char-devices.ts';
 import type { RunPlan } from './command-line.ts';
+import type { ControlEvents } from './control.ts';
 import { version } from './help.ts';
 
 const STDERR = 2;
@@ -22,19 +23,25 @@ export async function run(plan: RunPlan): Promise<number> {
   const threads = new NodeMachineThreads(logFd);
   let client: MachineClient | undefined;
   let block: NodeBlockThread | undefined;
-  let quit = (): void => {};
+  let quitReason: string | undefined;
+  let quit = (_reason?: string): void => {};
   const interrupted = new Promise<void>((resolve) => {
-    quit = resolve;
+    quit = (reason = 'host-ui') => {
+      quitReason ??= reason;
+      resolve();
+    };
   });
-  for (const signal of SIGNALS) process.once(signal, () => quit());
+  for (const signal of SIGNALS) process.once(signal, () => quit('host-signal'));
   const opener = new DeviceOpener(plan, () => quit());
   try {
     const images = readBootFiles(plan);
     const devices = await opener.open();
     block = await openDrives(plan.block);
     client = new MachineClient(threads, { config: plan.config, ...images, ...padded(devices), block });
-    if (devices.monitors.length > 0) await startMonitors(client, devices, quit);
-    return await ended(client, interrupted);
+    const control = await startMonitors(client, plan, devices, quit);
+    const status = await ended(client, interrupted);
+    if (quitReason !== undefined) control?.quit(quitReason);
+    return status;
   } finally {
     await (client === undefined ? threads.terminate() : client.dispose());
     await block?.close();
@@ -49,18 +56,27 @@ async function ended(client: MachineClient, interrupted: Promise<void>): Promise
   return (await Promise.race([client.ended, stopped])).status;
 }
 
-function padded(devices: OpenedDevices): Pick<OpenedDevices, 'serial' | 'debugCon'> {
-  return { serial: devices.serial, debugCon: devices.debugCon };
+function padded(devices: OpenedDevices): Pick<OpenedDevices, 'serial' | 'debugCon' | 'chardevs' | 'qtest'> {
+  const { serial, debugCon, chardevs, qtest } = devices;
+  return { serial, debugCon, chardevs, qtest };
 }
 
 async function startMonitors(
   machine: MachineClient,
+  plan: RunPlan,
   devices: OpenedDevices,
-  quit: () => void,
-): Promise<void> {
-  const { HumanMonitor } = await import('../monitor/human-monitor.ts');
+  quit: (reason?: string) => void,
+): Promise<ControlEvents | undefined> {
   const context = { machine, version: version().trim(), quit };
-  for (const { stream, own } of devices.monitors) new HumanMonitor(stream, context, own);
+  const forPeople = devices.monitors.filter(({ mode }) => mode === 'readline');
+  const forPrograms = devices.monitors.filter(({ mode }) => mode === 'control');
+  if (forPeople.length > 0) {
+    const { HumanMonitor } = await import('../monitor/human-monitor.ts');
+    for (const { stream, own } of forPeople) new HumanMonitor(stream, context, own);
+  }
+  if (forPrograms.length === 0) return undefined;
+  const { startControl } = await import('./control.ts');
+  return startControl(context, plan, forPrograms);
 }
 
 function openLog(path: string | undefined): number {

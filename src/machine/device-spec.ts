@@ -62,7 +62,8 @@ export function deviceSpec(
   for (const { driver: of, property, value } of globals) {
     if (of !== type.name && !type.parents.includes(of)) continue;
     const spec = type.properties.find((p) => p.name === property);
-    if (spec !== undefined) properties[property] = parseProperty(type, spec, value, `-global ${of}.${property}`);
+    if (spec !== undefined)
+      properties[property] = parseProperty(type, spec, value, `-global ${of}.${property}`);
   }
   for (const [name, value] of Object.entries(values)) {
     if (RESERVED.has(name) || value === undefined) continue;
@@ -72,7 +73,13 @@ export function deviceSpec(
     }
     properties[spec.name] = parseProperty(type, spec, value, what);
   }
-  return { driver: type.name, id: identifier(values['id'], what), bus: text(values['bus'], 'bus', what), properties, what };
+  return {
+    driver: type.name,
+    id: identifier(values['id'], what),
+    bus: text(values['bus'], 'bus', what),
+    properties,
+    what,
+  };
 }
 
 function identifier(value: unknown, what: string): string | undefined {
@@ -89,7 +96,12 @@ function text(value: unknown, name: string, what: string): string | undefined {
 }
 
 /** A value in the type of its property; `UserError` for what does not fit. */
-export function parseProperty(type: DeviceType, spec: PropertySpec, value: unknown, what: string): PropertyValue {
+export function parseProperty(
+  type: DeviceType,
+  spec: PropertySpec,
+  value: unknown,
+  what: string,
+): PropertyValue {
   const bad = (expected: string): UserError => {
     const shown = String(value as string);
     return new UserError(
@@ -149,7 +161,8 @@ const SUFFIXES = { '': 0n, b: 0n, k: 10n, m: 20n, g: 30n, t: 40n } as const;
 
 function parseNumber(kind: keyof typeof LIMITS, value: unknown): number | string | undefined {
   let number: bigint;
-  if (typeof value === 'bigint' || (typeof value === 'number' && Number.isInteger(value))) number = BigInt(value);
+  if (typeof value === 'bigint' || (typeof value === 'number' && Number.isInteger(value)))
+    number = BigInt(value);
   else if (typeof value === 'string') {
     const match = /^(-?)(0x[0-9a-f]+|\d+)([bkmgt]?)$/i.exec(value);
     if (match === null || (match[3] !== '' && kind !== 'size')) return undefined;

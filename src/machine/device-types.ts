@@ -30,7 +30,15 @@ export interface PropertySpec {
   readonly about?: string;
 }
 
-export type BusKind = 'PCI' | 'ISA' | 'System' | 'virtio-bus' | 'virtio-serial-bus' | 'SCSI' | 'IDE' | 'floppy-bus';
+export type BusKind =
+  | 'PCI'
+  | 'ISA'
+  | 'System'
+  | 'virtio-bus'
+  | 'virtio-serial-bus'
+  | 'SCSI'
+  | 'IDE'
+  | 'floppy-bus';
 export type DeviceCategory =
   | 'Controller/Bridge/Hub'
   | 'Display'
@@ -112,7 +120,11 @@ const BLOCK: readonly PropertySpec[] = [
   p('werror', 'enum', 'auto', undefined, ['auto', 'ignore', 'report', 'enospc', 'stop']),
   p('bootindex', 'int32', -1),
 ];
-const CHS: readonly PropertySpec[] = [p('cyls', 'uint32', 0), p('heads', 'uint32', 0), p('secs', 'uint32', 0)];
+const CHS: readonly PropertySpec[] = [
+  p('cyls', 'uint32', 0),
+  p('heads', 'uint32', 0),
+  p('secs', 'uint32', 0),
+];
 
 interface VirtioRow {
   readonly about: string;
@@ -145,7 +157,11 @@ const VIRTIO_DEVICES: Readonly<Record<string, VirtioRow>> = {
   'virtio-rng': {
     about: 'source of entropy',
     category: 'Misc',
-    properties: [p('max-bytes', 'uint64', '9223372036854775807'), p('period', 'uint32', 65536), p('rng', 'link')],
+    properties: [
+      p('max-bytes', 'uint64', '9223372036854775807'),
+      p('period', 'uint32', 65536),
+      p('rng', 'link'),
+    ],
   },
   'virtio-serial': {
     about: 'controller of consoles and serial ports',
@@ -190,13 +206,7 @@ function virtioTypes(): DeviceType[] {
     const pci = (suffix: string, about: string, generic: boolean): DeviceType => ({
       name: `${name}-pci${suffix}`,
       bus: 'PCI',
-      parents: [
-        `${name}-pci-base`,
-        'virtio-pci',
-        'pci-device',
-        'device',
-        'object',
-      ],
+      parents: [`${name}-pci-base`, 'virtio-pci', 'pci-device', 'device', 'object'],
       category: row.category,
       about: `${row.about} (virtio over PCI${about})`,
       hotpluggable: true,
@@ -365,13 +375,15 @@ export function deviceListText(): string {
 
 /** `-device NAME,help`. */
 export function devicePropertiesText(type: DeviceType): string {
-  const rows = [...type.properties].sort((a, b) => (a.name < b.name ? -1 : 1)).map((property) => {
-    const { name, kind, about } = property;
-    const shown = property.default === undefined ? '' : ` (default: ${shownDefault(property)})`;
-    const shownKind = kind === 'pci-slot' ? 'int32' : kind === 'enum' ? property.choices!.join('|') : kind;
-    const described = about === undefined ? (kind === 'bool' ? ' - on/off' : '') : ` - ${about}`;
-    return `  ${name}=<${shownKind}>${' '.repeat(Math.max(0, 20 - name.length - shownKind.length))}${described}${shown}`.trimEnd();
-  });
+  const rows = [...type.properties]
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .map((property) => {
+      const { name, kind, about } = property;
+      const shown = property.default === undefined ? '' : ` (default: ${shownDefault(property)})`;
+      const shownKind = kind === 'pci-slot' ? 'int32' : kind === 'enum' ? property.choices!.join('|') : kind;
+      const described = about === undefined ? (kind === 'bool' ? ' - on/off' : '') : ` - ${about}`;
+      return `  ${name}=<${shownKind}>${' '.repeat(Math.max(0, 20 - name.length - shownKind.length))}${described}${shown}`.trimEnd();
+    });
   return `${type.name} options:\n${rows.join('\n')}\n`;
 }
 

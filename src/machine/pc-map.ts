@@ -47,6 +47,8 @@ export const PORT_PCI_DATA = 0xcfc;
 export const PORT_PM = 0x600;
 export const PORT_GPE0 = 0xafe0;
 export const GPE0_LENGTH = 4;
+export const PORT_PCI_HOTPLUG = 0xae00;
+export const GPE_PCI_HOTPLUG = 1;
 
 export interface SerialPortMap {
   readonly port: number;

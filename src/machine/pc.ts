@@ -2,7 +2,7 @@
 import type { AddressSpace } from '../core/address-space.ts';
 import type { CharBackend } from '../core/char-backend.ts';
 import type { WallClock } from '../core/clock.ts';
-import type { CpuIrqSink, TscSource } from '../core/cpu-ports.ts';
+import type { CpuIrqSink, MsiSink, TscSource } from '../core/cpu-ports.ts';
 import type { Device } from '../core/device.ts';
 import type { Drive } from '../core/drive.ts';
 import { IrqLine } from '../core/irq.ts';
@@ -10,6 +10,7 @@ import { type AccessSize, MemoryRegion, type MmioDevice, type MmioOptions } from
 import type { PowerControl } from '../core/reset.ts';
 import type { TimerService } from '../core/timer.ts';
 import { ACPI_PM_MMIO, ACPI_PM_SIZE, AcpiPm, GPE0_SIZE } from '../hw/acpi/acpi-pm.ts';
+import { PCI_HOTPLUG_MMIO, PCI_HOTPLUG_SIZE, PciHotplug } from '../hw/acpi/pci-hotplug.ts';
 import { ApmPorts, createPiix4Pm, programPiix4Pm, ResetControl } from '../hw/acpi/piix4-pm.ts';
 import { SERIAL_MMIO, SERIAL_PORTS as SERIAL_REGISTERS, Serial } from '../hw/char/serial.ts';
 import { I8042 } from '../hw/input/i8042.ts';
@@ -37,6 +38,10 @@ import { BootOrder } from './firmware/boot-order.ts';
 import { addBootOrder, addFirmwareFacts } from './firmware/fw-cfg-items.ts';
 import { addKernelItems } from './firmware/kernel-items.ts';
 import { smbios } from './firmware/smbios.ts';
+import { UserError } from '../util/errors.ts';
+import type { DeviceContext } from './device-factories.ts';
+import { DeviceRegistry, type PluggedDevice } from './device-registry.ts';
+import type { DeviceSpec } from './device-spec.ts';
 import { fillCmos } from './pc-cmos.ts';
 import * as map from './pc-map.ts';
 import { PcMemory, type PcMemoryOptions } from './pc-memory.ts';
@@ -71,7 +76,15 @@ export interface PcOptions extends PcMemoryOptions {
   readonly roms?: ReadonlyMap<string, Uint8Array>;
   /** What `-drive` and `-blockdev` name; devices look theirs up (`core/drive.ts`). */
   readonly drives?: readonly Drive[];
+  /** Pluggable devices in order, and what they find outside the board. */
+  readonly devices?: readonly DeviceSpec[];
+  readonly peripherals?: PeripheralPorts;
 }
+
+/** What pluggable devices get from the machine around the board. */
+export type PeripheralPorts = Pick<DeviceContext, 'chardev' | 'notify' | 'guestError'>;
+
+const NO_PERIPHERALS: PeripheralPorts = { chardev: () => undefined, notify: () => {}, guestError: () => {} };
 
 export interface DirectBoot {
   readonly kernel: BootFile;
@@ -102,8 +115,9 @@ export class PcBoard {
   readonly fwCfg: FwCfg;
   /** Devices that firmware tries to boot from before others, by `bootindex`. */
   readonly bootOrder = new BootOrder();
-  /** Named, in order of reset. */
+  /** Named, in order of reset; those that were plugged by their path. */
   readonly devices: ReadonlyMap<string, Device>;
+  readonly registry: DeviceRegistry;
 
   readonly #options: PcOptions;
   readonly #mem: PcMemory;
@@ -115,6 +129,7 @@ export class PcBoard {
   readonly #rtc: Mc146818;
   readonly #isaIrqs: SharedIrqs;
   #resets = 0;
+  readonly #pciHotplug: PciHotplug;
 
   constructor(options: PcOptions) {
     this.#options = options;
@@ -212,6 +227,79 @@ export class PcBoard {
         1,
       );
     }
+    this.#pciHotplug = this.#add('acpi-pci-hotplug', this.#createPciHotplug());
+    this.#mapPorts(
+      'acpi-pci-hotplug',
+      map.PORT_PCI_HOTPLUG,
+      PCI_HOTPLUG_SIZE,
+      this.#pciHotplug,
+      PCI_HOTPLUG_MMIO,
+    );
+    this.registry = this.#createRegistry(apicBus);
+    for (const spec of options.devices ?? []) this.registry.plug(spec);
+  }
+
+  /** Plugs a device while the machine runs; `UserError` says why not. */
+  hotplug(spec: DeviceSpec): void {
+    const { devfn } = this.registry.plug(spec, true);
+    if (devfn >= 0) this.#pciHotplug.plugged(devfn >> 3);
+  }
+
+  /** Asks the guest to let a PCI device go; others go at once. `UserError` for what cannot go. */
+  requestUnplug(idOrPath: string): void {
+    const plugged = this.registry.find(idOrPath);
+    if (plugged === undefined) throw new UserError('DeviceNotFound', `Device '${idOrPath}' not found`);
+    const { type, devfn } = plugged;
+    if (!type.hotpluggable)
+      throw new UserError('GenericError', `Device '${type.name}' does not support hot unplugging`);
+    if (devfn < 0) this.#unplug(plugged);
+    else if (!this.#pciHotplug.requestEject(devfn >> 3))
+      throw new UserError('GenericError', `Device ${idOrPath} is already in the process of unplug`);
+  }
+
+  #unplug(plugged: PluggedDevice): void {
+    this.registry.unplug(plugged);
+    const { id } = plugged.spec;
+    const { notify } = this.#options.peripherals ?? NO_PERIPHERALS;
+    notify('DEVICE_DELETED', { path: plugged.path, ...(id !== undefined && { device: id }) });
+  }
+
+  #createPciHotplug(): PciHotplug {
+    const inSlot = (slot: number): PluggedDevice[] =>
+      this.registry.plugged.filter((p) => p.devfn >> 3 === slot && p.type.hotpluggable);
+    return new PciHotplug({
+      raiseEvent: () => this.#acpiPm.raiseGpe(map.GPE_PCI_HOTPLUG),
+      eject: (slot) => {
+        for (const plugged of inSlot(slot)) this.#unplug(plugged);
+      },
+      removable: () => {
+        let mask = 0;
+        for (let slot = 0; slot < 32; slot++) {
+          const fixed = this.pci.functions.some(
+            ([devfn]) => devfn >> 3 === slot && !inSlot(slot).some((p) => p.devfn === devfn),
+          );
+          if (!fixed) mask |= 1 << slot;
+        }
+        return mask;
+      },
+    });
+  }
+
+  #createRegistry(msi: MsiSink): DeviceRegistry {
+    const { options, memory, io } = { options: this.#options, memory: this.memory, io: this.io };
+    const context: DeviceContext = {
+      ...(options.peripherals ?? NO_PERIPHERALS),
+      memory,
+      io,
+      msi,
+      timers: options.timers,
+      power: options.power,
+      isaIrq: (n) => this.#isaIrqs.line(n),
+    };
+    return new DeviceRegistry(context, this.pci, {
+      add: (name, device) => this.#devices.set(name, device),
+      remove: (name) => this.#devices.delete(name),
+    });
   }
 
   /** Power-on state of every device, and what firmware would have set up. */
@@ -246,6 +334,16 @@ export class PcBoard {
     const rom = this.#options.roms?.get(name);
     if (rom !== undefined) this.fwCfg.addFile(`genroms/${name}`, rom);
     this.bootOrder.add(`/rom@genroms/${name}`, 0);
+  }
+
+  /** Interrupt lines as a test names them; undefined: no such device. */
+  irqLines(path: string, direction: 'in' | 'out'): readonly IrqLine[] | undefined {
+    if (direction === 'out' || !/(^|\/)ioapic$/.test(path)) return undefined;
+    // The 8254's interrupt 0, which leads to input 2, counts by its ISA number.
+    const order = this.ioApic.inputs.map((_, n) =>
+      n === map.IRQ_PIT ? map.GSI_PIT : n === map.GSI_PIT ? 0 : n,
+    );
+    return order.map((n) => this.ioApic.inputs[n]!);
   }
 
   /** The user presses the power button. */

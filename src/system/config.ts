@@ -1,12 +1,14 @@
 /** What a machine is made of: the typed form of the command line and of the API's options. */
 import { type BootOptions, DEFAULT_BOOT } from '../machine/firmware/boot-options.ts';
 
+import type { DeviceSpec } from '../machine/device-spec.ts';
+
 export type TcgTier = 'auto' | 'interp' | 'jit';
 
-export interface AcceleratorConfig {
-  readonly kind: 'tcg';
-  readonly tier: TcgTier;
-}
+export type AcceleratorConfig =
+  | { readonly kind: 'tcg'; readonly tier: TcgTier }
+  /** No guest code runs; a test drives the board through `-qtest`. */
+  | { readonly kind: 'qtest' };
 
 /** `-smp`: how many processors there are and how CPUID arranges them. */
 export interface SmpConfig {
@@ -54,11 +56,15 @@ export interface MachineConfig {
   readonly boot: BootOptions;
   /** No display: firmware uses the first serial port. */
   readonly noGraphic: boolean;
+  /** What the user plugs into the board, in order. */
+  readonly devices: readonly DeviceSpec[];
   readonly debugExit: DebugExitConfig | undefined;
   readonly debugCon: DebugConConfig | undefined;
   readonly noReboot: boolean;
   readonly noShutdown: boolean;
   readonly startPaused: boolean;
+  /** The log shows what passes over `-qtest`. */
+  readonly qtestLog: boolean;
   /** Names of `-d`. */
   readonly logItems: readonly string[];
 }
@@ -79,10 +85,12 @@ export const DEFAULT_CONFIG: MachineConfig = {
   acpi: true,
   boot: DEFAULT_BOOT,
   noGraphic: false,
+  devices: [],
   debugExit: undefined,
   debugCon: undefined,
   noReboot: false,
   noShutdown: false,
   startPaused: false,
+  qtestLog: false,
   logItems: [],
 };

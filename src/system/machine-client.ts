@@ -66,6 +66,16 @@ export interface MachineParts {
   readonly debugCon: CharStream | undefined;
   /** Undefined: no drives. */
   readonly block?: BlockPort | undefined;
+  /** Host streams of character devices that devices name. */
+  readonly chardevs?: ReadonlyArray<readonly [id: string, stream: CharStream]>;
+  /** The peer of `-qtest`. */
+  readonly qtest?: CharStream | undefined;
+}
+
+/** An event of the control protocol. */
+export interface MachineNotice {
+  readonly name: string;
+  readonly data: unknown;
 }
 
 /** How long a stream that takes nothing may hold up the end. */
@@ -89,6 +99,7 @@ export class MachineClient {
   readonly #parts: MachineParts;
   readonly #pumps: CharPump[] = [];
   readonly #events = new Emitter<LifecycleEvent>();
+  readonly #notices = new Emitter<MachineNotice>();
   readonly #log = new Emitter<string>();
   readonly #waiting = new Map<number, Waiting>();
   #queue: RequestMessage[] = [];
@@ -130,6 +141,11 @@ export class MachineClient {
   /** Life-cycle events. */
   get onEvent(): Emitter<LifecycleEvent>['event'] {
     return this.#events.event;
+  }
+
+  /** Events of the control protocol other than those of the life cycle. */
+  get onNotice(): Emitter<MachineNotice>['event'] {
+    return this.#notices.event;
   }
 
   get onLog(): Emitter<string>['event'] {
@@ -181,7 +197,8 @@ export class MachineClient {
     await this.#parts.block?.close();
     const sleep = (ms: number): Promise<void> => this.#threads.sleep(ms);
     await Promise.all(this.#pumps.map((pump) => pump.finish(sleep, FINISH_TIMEOUT_MS)));
-    const streams = [...this.#parts.serial, this.#parts.debugCon];
+    const { serial, debugCon, chardevs = [], qtest } = this.#parts;
+    const streams = [...serial, debugCon, ...chardevs.map(([, stream]) => stream), qtest];
     await Promise.all(streams.map((stream) => stream?.dispose() ?? Promise.resolve()));
     const gone = new UserError('MachineEnded', 'the machine was disposed');
     for (const waiting of this.#waiting.values()) waiting.reject(gone);
@@ -193,7 +210,7 @@ export class MachineClient {
   }
 
   #startMessage(): MachineStart {
-    const { config, kernel, modules, firmware, roms, serial, debugCon, block } = this.#parts;
+    const { config, kernel, modules, firmware, roms, serial, debugCon, chardevs = [], qtest, block } = this.#parts;
     return {
       config,
       kernel,
@@ -205,6 +222,8 @@ export class MachineClient {
       charDevices: {
         serial: serial.map((stream, n) => this.#connect(stream, n)),
         debugCon: this.#connect(debugCon, undefined),
+        named: chardevs.map(([id, stream]) => [id, this.#connect(stream, undefined)!] as const),
+        qtest: this.#connect(qtest, undefined),
       },
       block: block?.start,
     };
@@ -257,6 +276,9 @@ export class MachineClient {
         break;
       case 'event':
         this.#onEvent(message.event, message.state);
+        break;
+      case 'notify':
+        this.#notices.emit({ name: message.name, data: message.data });
         break;
       case 'reply':
         this.#waiting.get(message.id)?.resolve(message.value as never);

@@ -2,6 +2,8 @@
 import type { AddressSpace } from '../core/address-space.ts';
 import { UserError } from '../util/errors.ts';
 import type { Machine } from './machine.ts';
+import { pciText } from './pci-info.ts';
+import { qtreeText } from './qtree.ts';
 import { formatRegisters } from './x86-registers.ts';
 
 const TOPICS: Readonly<Record<string, (machine: Machine) => string>> = {
@@ -11,9 +13,8 @@ const TOPICS: Readonly<Record<string, (machine: Machine) => string>> = {
   pic: (machine) => `${machine.board.ioApic.describe()}\n${machine.board.pic.describe()}`,
   lapic: (machine) => machine.board.localApics[machine.monitorCpu.index]!.describe(),
   mtree: (machine) => [machine.board.memory, machine.board.io].map(spaceText).join('\n'),
-  qtree: (machine) =>
-    ['bus: main-system-bus', ...[...machine.board.devices.keys()].map((name) => `  dev: ${name}`)].join('\n'),
-  pci: (machine) => pciText(machine),
+  qtree: qtreeText,
+  pci: pciText,
   cpus: (machine) => cpusText(machine),
   mem: (machine) => mappingText(machine),
   name: (machine) => machine.config.name,
@@ -44,20 +45,6 @@ function cpusText(machine: Machine): string {
 
 function spaceText(space: AddressSpace): string {
   return `address-space: ${space.name}\n${space.flatView.toString()}`;
-}
-
-function pciText(machine: Machine): string {
-  const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, '0');
-  return machine.board.pci.functions
-    .map(([devfn, device]) => {
-      const id = device.readConfig(0, 4);
-      const kind = device.readConfig(8, 4) >>> 16;
-      return (
-        `  Bus  0, device ${String(devfn >> 3).padStart(3)}, function ${devfn & 7}:\n` +
-        `    Class ${hex(kind, 4)}: PCI device ${hex(id & 0xffff, 4)}:${hex(id >>> 16, 4)}`
-      );
-    })
-    .join('\n');
 }
 
 const PAGE = 4096n;

@@ -29,6 +29,8 @@ export interface LoopPorts {
   /** Rung by other threads. */
   readonly doorbell: Doorbell;
   readonly ticker: TickerChannel;
+  /** Time moves only by messages of other threads: no deadline wakes the loop. */
+  readonly isTimeManual?: boolean;
 }
 
 /** Runs until the client has ended. Never returns to the thread's event loop in between. */
@@ -71,6 +73,10 @@ export function runMachineLoop(client: LoopClient, ports: LoopPorts): void {
   function sleep(rung: number): void {
     client.settle();
     if (client.isEnded || !client.isRunning) return;
+    if (ports.isTimeManual === true) {
+      doorbell.wait(rung);
+      return;
+    }
     const timeoutMs = (timers.nextDeadlineNs() - timers.nowNs()) / 1e6;
     if (timeoutMs <= 0) return;
     ticker.publish(Number.POSITIVE_INFINITY, hostClock.nowNs());

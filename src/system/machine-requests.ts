@@ -3,6 +3,7 @@
 import type { RingCharBackend } from '../chardev/ring-backend.ts';
 import type { AccessSize } from '../core/memory-region.ts';
 import { UserError } from '../util/errors.ts';
+import { runControlCommand } from './control-commands.ts';
 import { logMask } from './log-items.ts';
 import type { Machine } from './machine.ts';
 import { describeMachine } from './machine-info.ts';
@@ -87,6 +88,7 @@ export class MachineRequestHandler {
         board.io.write(port, size as AccessSize, value);
         return 0;
       },
+      control: ({ command, args }) => runControlCommand(machine, command, args),
       sendBreak: ({ serial }) => act(() => this.#serial[serial]?.sendBreak()),
     };
   }

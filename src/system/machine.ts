@@ -25,6 +25,8 @@ import { logMask } from './log-items.ts';
 import { type LoopClient, runMachineLoop } from './machine-loop.ts';
 import { MachineRequestHandler } from './machine-requests.ts';
 import type { FileImage, MachineMessage, MachineStart } from './protocol.ts';
+import { QtestClock } from './qtest-clock.ts';
+import { QtestServer } from './qtest-server.ts';
 import { TickerChannel } from './ticker.ts';
 import { applyInitialState } from './x86-registers.ts';
 
@@ -55,7 +57,10 @@ export class Machine implements LoopClient {
 
   readonly #start: MachineStart;
   readonly #host: MachineHost;
-  readonly #clock: VirtualClock;
+  readonly #clock: VirtualClock | QtestClock;
+  readonly #wallClock: WallClock;
+  readonly #chardevs: ReadonlyMap<string, RingCharBackend>;
+  readonly #qtest: RingCharBackend | undefined;
   readonly #timers: TimerQueue;
   readonly #control: ControlChannel;
   readonly #ticker: TickerChannel;
@@ -79,7 +84,8 @@ export class Machine implements LoopClient {
     this.#host = host;
     this.#control = new ControlChannel(start.control);
     this.#ticker = new TickerChannel(start.ticker);
-    this.#clock = new VirtualClock(host.clock);
+    const qtestClock = config.accelerator.kind === 'qtest' ? new QtestClock() : undefined;
+    this.#clock = qtestClock ?? new VirtualClock(host.clock);
     this.#timers = new TimerQueue(this.#clock);
     this.#flushTimer = this.#timers.create(() => {});
     this.log = { mask: logMask(config.logItems), write: (text) => host.writeLog(text) };
@@ -90,6 +96,11 @@ export class Machine implements LoopClient {
     });
     this.#serial = start.charDevices.serial.map((buffer) => this.#createBackend(buffer));
     this.#debugCon = this.#createBackend(start.charDevices.debugCon);
+    this.#chardevs = new Map(
+      start.charDevices.named.map(([id, buffer]) => [id, this.#createBackend(buffer)!] as const),
+    );
+    this.#qtest = this.#createBackend(start.charDevices.qtest);
+    this.#wallClock = this.#createWallClock();
 
     const model = parseCpu(config.cpu, config.longMode);
     this.#model = model;
@@ -117,7 +128,7 @@ export class Machine implements LoopClient {
       firmware: start.firmware,
       ramBuffer: accelerator.ram,
       timers: this.#timers,
-      wallClock: this.#createWallClock(),
+      wallClock: this.#wallClock,
       cpus: accelerator.vcpus.map((irqs) => ({
         irqs,
         tsc: { nowTicks: () => this.#clock.nowNs() + irqs.tscOffset, frequencyHz: TSC_HZ },
@@ -136,6 +147,12 @@ export class Machine implements LoopClient {
       boot: config.boot,
       roms: new Map(start.roms.map(({ name, bytes }) => [name, bytes])),
       drives: this.#createDrives(),
+      devices: config.devices,
+      peripherals: {
+        chardev: (id) => this.#chardevs.get(id),
+        notify: (name, data) => host.post({ kind: 'notify', name, data }),
+        guestError: (text) => this.#logGuestError(text),
+      },
     });
     const { kernel } = start;
     if (kernel !== undefined && start.firmware !== undefined)
@@ -143,6 +160,7 @@ export class Machine implements LoopClient {
     this.#followMemory();
     this.lifecycle.onRequest = () => accelerator.requestExit();
     this.#requests = new MachineRequestHandler(this, this.#serial);
+    if (this.#qtest !== undefined) this.#startQtest(this.#qtest, qtestClock ?? new QtestClock());
   }
 
   get isRunning(): boolean {
@@ -179,6 +197,11 @@ export class Machine implements LoopClient {
     return this.#clock.nowNs();
   }
 
+  /** What the real-time clock shows, in milliseconds since 1970. */
+  rtcNowMs(): number {
+    return this.#wallClock.nowMs();
+  }
+
   /** Runs until the machine has ended. */
   run(): void {
     this.lifecycle.start();
@@ -189,6 +212,7 @@ export class Machine implements LoopClient {
       hostClock: this.#host.clock,
       doorbell: this.#control.doorbell,
       ticker: this.#ticker,
+      isTimeManual: this.config.accelerator.kind === 'qtest',
     });
     this.accelerator.dispose();
   }
@@ -204,6 +228,8 @@ export class Machine implements LoopClient {
     for (const backend of this.#serial) backend?.poll();
     this.#debugCon?.poll();
     this.#block?.poll();
+    for (const backend of this.#chardevs.values()) backend.poll();
+    this.#qtest?.poll();
   }
 
   settle(): void {
@@ -288,6 +314,25 @@ export class Machine implements LoopClient {
     };
   }
 
+  #startQtest(backend: RingCharBackend, clock: QtestClock): void {
+    const { board } = this;
+    new QtestServer(backend, {
+      memory: board.memory,
+      io: board.io,
+      clock,
+      timers: this.#timers,
+      irqLines: (path, direction) => board.irqLines(path, direction),
+      settle: () => this.lifecycle.settle(),
+      log: (line) => {
+        if (this.config.qtestLog) this.#host.writeLog(`${line}\n`);
+      },
+    });
+  }
+
+  #logGuestError(text: string): void {
+    if ((this.log.mask & LOG_GUEST_ERRORS) !== 0) this.log.write(`guest error: ${text}\n`);
+  }
+
   #setA20(open: boolean): void {
     if (open === this.#a20) return;
     this.#a20 = open;
@@ -344,7 +389,7 @@ export class Machine implements LoopClient {
 
   /** The guest's last words: waits for the main thread to make room, as long as it does make some. */
   #drainOutput(): void {
-    const backends = [...this.#serial, this.#debugCon];
+    const backends = [...this.#serial, this.#debugCon, ...this.#chardevs.values(), this.#qtest];
     for (;;) {
       const rung = this.#control.doorbell.read();
       for (const backend of backends) backend?.poll();

@@ -19,6 +19,10 @@ export interface ModuleImage extends FileImage {
 export interface CharDeviceBuffers {
   readonly serial: ReadonlyArray<SharedArrayBuffer | undefined>;
   readonly debugCon: SharedArrayBuffer | undefined;
+  /** `-chardev` of devices, by id. */
+  readonly named: ReadonlyArray<readonly [id: string, buffer: SharedArrayBuffer]>;
+  /** The peer of `-qtest`. */
+  readonly qtest: SharedArrayBuffer | undefined;
 }
 
 /** The first and only message to a machine thread; what follows comes through the control channel. */
@@ -50,6 +54,8 @@ export type MachineMessage =
   /** Look at the rings. */
   | { readonly kind: 'news' }
   | { readonly kind: 'event'; readonly event: LifecycleEvent; readonly state: RunState }
+  /** An event of the control protocol that is not one of the life cycle. */
+  | { readonly kind: 'notify'; readonly name: string; readonly data: unknown }
   | { readonly kind: 'reply'; readonly id: number; readonly value: unknown }
   | { readonly kind: 'error'; readonly id: number; readonly code: string; readonly message: string }
   /** Text for the log that goes to the main thread when the host gives the machine thread no file of its own. */
@@ -75,6 +81,8 @@ export interface MachineRequests {
   cpu: { params: { index: number }; result: null };
   disassemble: { params: { address: string; count: number; kind: AddressKind }; result: string };
   port: { params: { port: number; size: 1 | 2 | 4; value: number | undefined }; result: number };
+  /** A command of the control protocol that needs the machine itself; arguments and result are JSON. */
+  control: { params: { command: string; args: unknown }; result: unknown };
   sendBreak: { params: { serial: number }; result: null };
 }
 

@@ -6,8 +6,8 @@ import type { AddressSpace } from '../core/address-space.ts';
 import type { CharBackend, CharFrontend } from '../core/char-backend.ts';
 import type { IrqLine } from '../core/irq.ts';
 import type { AccessSize } from '../core/memory-region.ts';
-import { type QtestClock, stepClock } from './qtest-clock.ts';
 import type { TimerQueue } from '../core/timer.ts';
+import { type QtestClock, stepClock } from './qtest-clock.ts';
 
 export interface QtestPorts {
   readonly memory: AddressSpace;
@@ -149,7 +149,11 @@ export class QtestServer implements CharFrontend {
       },
       module_load: () => '',
     };
-    for (const [letter, size] of [['b', 1], ['w', 2], ['l', 4]] as const) {
+    for (const [letter, size] of [
+      ['b', 1],
+      ['w', 2],
+      ['l', 4],
+    ] as const) {
       this.#addAccess(handlers, io, `in${letter}`, `out${letter}`, size, 4);
       this.#addAccess(handlers, memory, `read${letter}`, `write${letter}`, size, 16);
     }
@@ -248,7 +252,8 @@ function fromHex(text: string): Uint8Array {
 
 function ascii(bytes: Uint8Array): string {
   let text = '';
-  for (let at = 0; at < bytes.length; at += 8192) text += String.fromCharCode(...bytes.subarray(at, at + 8192));
+  for (let at = 0; at < bytes.length; at += 8192)
+    text += String.fromCharCode(...bytes.subarray(at, at + 8192));
   return text;
 }
 

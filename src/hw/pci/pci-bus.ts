@@ -31,6 +31,13 @@ export class PciBus implements PciParent {
     device.attach({ memory: this.memory, io: this.io, setIntx }, slot);
   }
 
+  /** Takes a function away; its interrupt pin falls and its BARs go. */
+  remove(slot: number, functionNumber: number): void {
+    const devfn = (slot << 3) | functionNumber;
+    this.#functions.get(devfn)?.detach();
+    this.#functions.delete(devfn);
+  }
+
   setIntx(slot: number, pin: number, level: boolean): void {
     this.#setIntx(slot << 3, pin, level);
   }

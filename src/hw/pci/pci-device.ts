@@ -178,6 +178,32 @@ export class PciFunction implements Device {
     this.#slot = slot;
   }
 
+  /** Called by the bus when the function goes. */
+  detach(): void {
+    this.reset();
+    this.#parent = undefined;
+  }
+
+  /** What the BARs decode, for the monitor. */
+  get regions(): ReadonlyArray<{
+    readonly bar: number;
+    readonly type: 'io' | 'memory';
+    /** −1: not decoded now. */
+    readonly address: number;
+    readonly size: number;
+    readonly prefetch: boolean;
+    readonly mem_type_64: boolean;
+  }> {
+    return this.#bars.map(({ index, kind, region, prefetchable, mappedAt }) => ({
+      bar: index,
+      type: kind === 'io' ? 'io' : 'memory',
+      address: mappedAt,
+      size: region.size,
+      prefetch: prefetchable,
+      mem_type_64: kind === 'memory64',
+    }));
+  }
+
   reset(): void {
     this.config.set(this.#initial);
     this.#s.intx = false;

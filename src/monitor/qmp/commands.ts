@@ -1,14 +1,16 @@
 /** The commands of the control protocol: one row each, with the types of its arguments (`query-qmp-schema` shows the same table). */
-import { devicePropertyList } from './device-info.ts';
-import { deviceSpec } from '../../machine/device-spec.ts';
-import type { MachineClient } from '../../system/machine-client.ts';
+import {
+  cpuModels,
+  devicePropertyList,
+  listQomTypes,
+  machineList,
+  parseDeviceAdd,
+} from '../../system/device-info.ts';
 import type { RunState } from '../../system/lifecycle.ts';
-import { CPU_MODEL_NAMES } from '../../target/x86/cpu-models.ts';
+import type { MachineClient } from '../../system/machine-client.ts';
 import { type MonitorContext, runCommand } from '../commands.ts';
 import { qmpError } from './errors.ts';
 import type { Json, JsonObject } from './json.ts';
-import { machineList } from './machines.ts';
-import { listQomTypes } from './device-info.ts';
 import { qmpSchema } from './schema.ts';
 import { versionInfo } from './version.ts';
 
@@ -45,7 +47,10 @@ export interface QmpCommand {
 
 const NONE = {};
 const query = (run: QmpCommand['run']): QmpCommand => ({ arguments: NONE, run });
-const command = (args: QmpCommand['arguments'], run: QmpCommand['run']): QmpCommand => ({ arguments: args, run });
+const command = (args: QmpCommand['arguments'], run: QmpCommand['run']): QmpCommand => ({
+  arguments: args,
+  run,
+});
 
 /** Runs an action whose answer is `{}`. */
 async function done(action: Promise<unknown>): Promise<Json> {
@@ -97,9 +102,9 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
     },
   ]),
   'query-cpu-definitions': query(() =>
-    CPU_MODEL_NAMES.map((name) => ({
-      name: name.split(' ')[0]!,
-      typename: `${name.split(' ')[0]}-x86_64-cpu`,
+    cpuModels().map((name) => ({
+      name,
+      typename: `${name}-x86_64-cpu`,
       static: false,
       'migration-safe': name !== 'max',
       'unavailable-features': [],
@@ -111,11 +116,14 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
     if (args['type'] !== 'static' && args['type'] !== 'full')
       throw qmpError(`Parameter 'type' does not accept value '${String(args['type'] as string)}'`);
     const name = model['name'];
-    if (typeof name !== 'string' || !CPU_MODEL_NAMES.some((known) => known.split(' ')[0] === name))
+    if (typeof name !== 'string' || !cpuModels().includes(name))
       throw qmpError(`unable to find CPU model '${String(name as string)}'`);
     return { model: { name, props: (model['props'] as JsonObject | undefined) ?? {} } };
   }),
-  'query-memory-size-summary': query((c) => ({ 'base-memory': c.machine.config.memoryBytes, 'plugged-memory': 0 })),
+  'query-memory-size-summary': query((c) => ({
+    'base-memory': c.machine.config.memoryBytes,
+    'plugged-memory': 0,
+  })),
   'query-iothreads': query(() => []),
   'query-memory-devices': query(() => []),
   'query-memdev': query(() => []),
@@ -127,7 +135,9 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
   'query-block': remote(NONE, 'query-block'),
   'query-blockstats': command({ 'query-nodes': 'bool?' }, () => []),
   'query-block-jobs': query(() => []),
-  'query-named-block-nodes': command({ flat: 'bool?' }, (c) => onMachine(c.machine, 'query-named-block-nodes', {})),
+  'query-named-block-nodes': command({ flat: 'bool?' }, (c) =>
+    onMachine(c.machine, 'query-named-block-nodes', {}),
+  ),
   'query-jobs': query(() => []),
   'query-balloon': remote(NONE, 'query-balloon'),
   'query-rx-filter': command({ name: 'str?' }, () => []),
@@ -151,7 +161,7 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
   system_reset: query((c) => done(c.machine.request('reset', NONE))),
   system_powerdown: query((c) => done(c.machine.request('powerdown', NONE))),
   system_wakeup: query(() => {
-    throw qmpError("wake-up from suspend is not supported by this guest");
+    throw qmpError('wake-up from suspend is not supported by this guest');
   }),
   'inject-nmi': query((c) => done(c.machine.request('nmi', NONE))),
   quit: query((c) => {
@@ -163,10 +173,14 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
     arguments: { driver: 'str', id: 'str?', bus: 'str?' },
     open: true,
     run: (c, args) =>
-      done(onMachine(c.machine, 'device_add', { spec: deviceSpec(args, 'device_add') as unknown as Json })),
+      done(onMachine(c.machine, 'device_add', { spec: parseDeviceAdd(args) as unknown as Json })),
   },
   device_del: remote({ id: 'str' }, 'device_del'),
-  'blockdev-add': { arguments: { driver: 'str', 'node-name': 'str?' }, open: true, run: (c, args) => onMachine(c.machine, 'blockdev-add', args) },
+  'blockdev-add': {
+    arguments: { driver: 'str', 'node-name': 'str?' },
+    open: true,
+    run: (c, args) => onMachine(c.machine, 'blockdev-add', args),
+  },
   'blockdev-del': remote({ 'node-name': 'str' }, 'blockdev-del'),
   eject: remote({ device: 'str?', id: 'str?', force: 'bool?' }, 'eject'),
   'qom-list': remote({ path: 'str' }, 'qom-list'),
@@ -175,7 +189,9 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
   'qom-list-types': command({ implements: 'str?', abstract: 'bool?' }, (_c, args) =>
     listQomTypes(args['implements'] as string | undefined, args['abstract'] === true),
   ),
-  'qom-list-properties': command({ typename: 'str' }, (_c, args) => devicePropertyList(args['typename'] as string)),
+  'qom-list-properties': command({ typename: 'str' }, (_c, args) =>
+    devicePropertyList(args['typename'] as string),
+  ),
   'device-list-properties': command({ typename: 'str' }, (_c, args) =>
     devicePropertyList(args['typename'] as string),
   ),
@@ -187,7 +203,9 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
     const text = await runCommand(c, args['command-line'] as string);
     return text === '' ? '' : `${text.replaceAll('\n', '\r\n')}\r\n`;
   }),
-  pmemsave: command({ val: 'int', size: 'int', filename: 'str' }, (c, args) => saveMemory(c, args, 'physical')),
+  pmemsave: command({ val: 'int', size: 'int', filename: 'str' }, (c, args) =>
+    saveMemory(c, args, 'physical'),
+  ),
   memsave: command({ val: 'int', size: 'int', filename: 'str', 'cpu-index': 'int?' }, (c, args) =>
     saveMemory(c, args, 'virtual'),
   ),
@@ -229,7 +247,13 @@ export function runQmpCommand(
   return row.run(context, args);
 }
 
-const TYPE_NAMES = { str: 'string', int: 'integer', bool: 'boolean', object: 'object', array: 'array' } as const;
+const TYPE_NAMES = {
+  str: 'string',
+  int: 'integer',
+  bool: 'boolean',
+  object: 'object',
+  array: 'array',
+} as const;
 
 function checkArguments(row: QmpCommand, args: JsonObject): void {
   for (const [name, type] of Object.entries(row.arguments)) {

@@ -53,7 +53,8 @@ export class JsonStream {
     }
     this.#text += char;
     if (char === '"' || char === "'") this.#quote = char;
-    else if (char === '{' || char === '[') return ++this.#depth > MAX_DEPTH ? this.#fail('nested too deeply') : undefined;
+    else if (char === '{' || char === '[')
+      return ++this.#depth > MAX_DEPTH ? this.#fail('nested too deeply') : undefined;
     else if ((char === '}' || char === ']') && --this.#depth === 0) return this.#complete();
     return this.#text.length > MAX_MESSAGE ? this.#fail('message too long') : undefined;
   }
@@ -219,7 +220,9 @@ class Parser {
 function utf8(latin: string): string {
   if (!/[\u0080-\u00ff]/.test(latin)) return latin;
   try {
-    return decodeURIComponent(latin.replace(/[%\u0080-\u00ff]/g, (c) => `%${c.charCodeAt(0).toString(16).padStart(2, '0')}`));
+    return decodeURIComponent(
+      latin.replace(/[%\u0080-\u00ff]/g, (c) => `%${c.charCodeAt(0).toString(16).padStart(2, '0')}`),
+    );
   } catch {
     throw new SyntaxError('invalid UTF-8');
   }

@@ -109,14 +109,15 @@ export class QmpServer implements CharStreamClient {
     if (name === 'qmp_capabilities') return this.#negotiate(args);
     if (!this.#negotiated)
       throw qmpError("Expecting capabilities negotiation with 'qmp_capabilities'", 'CommandNotFound');
-    if (urgent && !this.#oob) throw qmpError('QMP input member \'exec-oob\' is unexpected');
+    if (urgent && !this.#oob) throw qmpError("QMP input member 'exec-oob' is unexpected");
     return runQmpCommand(this.#context, name, args, urgent);
   }
 
   #negotiate(args: JsonObject): Json {
     if (this.#negotiated)
       throw qmpError('Capabilities negotiation is already complete, command ignored', 'CommandNotFound');
-    for (const key of Object.keys(args)) if (key !== 'enable') throw qmpError(`Parameter '${key}' is unexpected`);
+    for (const key of Object.keys(args))
+      if (key !== 'enable') throw qmpError(`Parameter '${key}' is unexpected`);
     const wanted = args['enable'] ?? [];
     if (!Array.isArray(wanted)) throw qmpError("Invalid parameter type for 'enable', expected: array");
     for (const capability of wanted as readonly Json[]) {

@@ -1,7 +1,36 @@
-/** What the control protocol tells of device types. */
-import { deviceTypes, findDeviceType, type PropertySpec } from '../../machine/device-types.ts';
-import { qmpError } from './errors.ts';
-import type { Json } from './json.ts';
+/** What the control protocol tells of machines, processors and device types. */
+import { type DeviceSpec, deviceSpec } from '../machine/device-spec.ts';
+import { deviceTypes, findDeviceType, type PropertySpec } from '../machine/device-types.ts';
+import { CPU_MODEL_NAMES } from '../target/x86/cpu-models.ts';
+import { UserError } from '../util/errors.ts';
+
+type Plain = string | number | boolean | { readonly [key: string]: Plain } | readonly Plain[];
+
+/** Names of `-cpu`. */
+export function cpuModels(): string[] {
+  return CPU_MODEL_NAMES.map((name) => name.split(' ')[0]!);
+}
+
+/** The device that `device_add` asks for. */
+export function parseDeviceAdd(values: Readonly<Record<string, unknown>>): DeviceSpec {
+  return deviceSpec(values, 'device_add');
+}
+
+export function machineList(): Plain[] {
+  const common = { 'cpu-max': 255, 'numa-mem-supported': false, deprecated: false };
+  return [
+    {
+      ...common,
+      name: 'pc-i440fx-7.2',
+      alias: 'pc',
+      'is-default': true,
+      'hotpluggable-cpus': true,
+      'default-cpu-type': 'qemu64-x86_64-cpu',
+      'default-ram-id': 'pc.ram',
+    },
+    { ...common, name: 'none', 'hotpluggable-cpus': false, 'default-ram-id': 'ram' },
+  ];
+}
 
 /** Abstract types between the object model's root and the devices. */
 const ABSTRACT_PARENT: Readonly<Record<string, string>> = {
@@ -16,7 +45,7 @@ const ABSTRACT_PARENT: Readonly<Record<string, string>> = {
 };
 
 /** Properties of every device. */
-const COMMON: readonly Json[] = [
+const COMMON: readonly Plain[] = [
   { name: 'type', type: 'string' },
   { name: 'parent_bus', type: 'link<bus>' },
   { name: 'realized', type: 'bool' },
@@ -42,12 +71,12 @@ export function qomType(property: PropertySpec): string {
 }
 
 /** `device-list-properties`. */
-export function devicePropertyList(typename: string): Json {
+export function devicePropertyList(typename: string): Plain[] {
   const type = findDeviceType(typename);
   if (type === undefined) {
     if (Object.hasOwn(ABSTRACT_PARENT, typename))
-      throw qmpError(`Parameter 'typename' expects a non-abstract device type`);
-    throw qmpError(`Device '${typename}' not found`, 'DeviceNotFound');
+      throw new UserError('GenericError', `Parameter 'typename' expects a non-abstract device type`);
+    throw new UserError('DeviceNotFound', `Device '${typename}' not found`);
   }
   const own = type.properties.map((property) => ({
     name: property.name,
@@ -59,7 +88,7 @@ export function devicePropertyList(typename: string): Json {
 }
 
 /** `qom-list-types`: those that implement `wanted`, or all. */
-export function listQomTypes(wanted: string | undefined, abstract: boolean): Json {
+export function listQomTypes(wanted: string | undefined, abstract: boolean): Plain[] {
   const rows: Array<{ name: string; parents: readonly string[]; abstract: boolean }> = [];
   for (const type of deviceTypes()) rows.push({ name: type.name, parents: type.parents, abstract: false });
   const known = new Set(rows.map((row) => row.name));
@@ -71,6 +100,13 @@ export function listQomTypes(wanted: string | undefined, abstract: boolean): Jso
   for (const row of [...rows]) row.parents.forEach((name, i) => addAbstract(name, row.parents.slice(i + 1)));
   return rows
     .filter((row) => abstract || !row.abstract)
-    .filter((row) => wanted === undefined || row.name === wanted || row.parents.includes(wanted) || wanted === 'object')
-    .map((row) => ({ name: row.name, parent: row.parents[0] ?? 'object', ...(row.abstract && { abstract: true }) }));
+    .filter(
+      (row) =>
+        wanted === undefined || row.name === wanted || row.parents.includes(wanted) || wanted === 'object',
+    )
+    .map((row) => ({
+      name: row.name,
+      parent: row.parents[0] ?? 'object',
+      ...(row.abstract && { abstract: true }),
+    }));
 }

@@ -1,0 +1,164 @@
+/**
+ * The devices a user plugged into a board: finds their places, builds them and takes them away again. Types and properties are in
+ * `device-types.ts`, what builds them in `device-factories.ts`.
+ */
+import type { Device } from '../core/device.ts';
+import type { PciBus } from '../hw/pci/pci-bus.ts';
+import type { PciFunction } from '../hw/pci/pci-device.ts';
+import { UserError } from '../util/errors.ts';
+import { createDevice, type DeviceContext } from './device-factories.ts';
+import type { DeviceSpec, PropertyValue } from './device-spec.ts';
+import { type BusKind, type DeviceType, findDeviceType } from './device-types.ts';
+
+/** A bus of a plugged device that others plug into (SCSI, virtio-serial). */
+export interface ChildBus {
+  readonly name: string;
+  readonly kind: BusKind;
+  /** Takes what a factory of that bus kind made; `UserError` when there is no place. */
+  attach(part: unknown, properties: Readonly<Record<string, PropertyValue>>, what: string): void;
+  detach(part: unknown): void;
+}
+
+/** What a factory makes. */
+export interface BuiltDevice {
+  readonly device: Device;
+  /** Function 0…7 of a slot on a PCI bus. */
+  readonly pci?: PciFunction;
+  /** What a child bus takes. */
+  readonly part?: unknown;
+  readonly bus?: ChildBus;
+  /** Undoes what the factory did besides building (ports mapped). */
+  dispose?(): void;
+  /** Live values of properties for `qom-get`. */
+  readonly live?: Readonly<Record<string, () => unknown>>;
+  /** Properties that `qom-set` changes. */
+  readonly setProperty?: { readonly names: readonly string[]; set(name: string, value: unknown): void };
+  /** Memory balloon: how much the guest shall keep, in bytes. */
+  setBalloon?(bytes: number): void;
+}
+
+export interface PluggedDevice {
+  readonly spec: DeviceSpec;
+  readonly type: DeviceType;
+  /** `/machine/peripheral/ID` or `/machine/peripheral-anon/device[N]`. */
+  readonly path: string;
+  readonly built: BuiltDevice;
+  /** Where it sits: a bus of another device, or undefined. */
+  readonly parent: ChildBus | undefined;
+  readonly busName: string;
+  /** Slot << 3 | function; −1 off PCI. */
+  readonly devfn: number;
+  readonly hotplugged: boolean;
+}
+
+/** Adds to and removes from what the board resets and saves. */
+export interface DeviceRoster {
+  add(name: string, device: Device): unknown;
+  remove(name: string): unknown;
+}
+
+const PCI_BUS = 'pci.0';
+
+export class DeviceRegistry {
+  readonly #context: DeviceContext;
+  readonly #pci: PciBus;
+  readonly #roster: DeviceRoster;
+  readonly #plugged: PluggedDevice[] = [];
+  #anonymous = 0;
+
+  constructor(context: DeviceContext, pci: PciBus, roster: DeviceRoster) {
+    this.#context = context;
+    this.#pci = pci;
+    this.#roster = roster;
+  }
+
+  get plugged(): readonly PluggedDevice[] {
+    return this.#plugged;
+  }
+
+  find(idOrPath: string): PluggedDevice | undefined {
+    return this.#plugged.find((p) => p.spec.id === idOrPath || p.path === idOrPath);
+  }
+
+  /** Builds the device and puts it in its place; `UserError` says why not. */
+  plug(spec: DeviceSpec, hotplugged = false): PluggedDevice {
+    const type = findDeviceType(spec.driver)!;
+    if (spec.id !== undefined && this.#plugged.some((p) => p.spec.id === spec.id))
+      throw this.#error(spec, `Duplicate device ID '${spec.id}'`);
+    if (hotplugged && !type.hotpluggable)
+      throw this.#error(spec, `Device '${type.name}' does not support hotplugging`);
+    const parent = this.#parentBus(spec, type);
+    const devfn = type.bus === 'PCI' ? this.#choosePlace(spec) : -1;
+    const built = createDevice(this.#context, type, spec, spec.id ?? `${type.name}.${this.#anonymous}`);
+    if (built.pci !== undefined) this.#pci.add(devfn >> 3, devfn & 7, built.pci);
+    parent?.attach(built.part, spec.properties, spec.what);
+    const path =
+      spec.id === undefined
+        ? `/machine/peripheral-anon/device[${this.#anonymous++}]`
+        : `/machine/peripheral/${spec.id}`;
+    const busName = parent?.name ?? (type.bus === 'PCI' ? PCI_BUS : type.bus === 'ISA' ? 'isa.0' : '');
+    const plugged = { spec, type, path, built, parent, busName, devfn, hotplugged };
+    this.#plugged.push(plugged);
+    this.#roster.add(path, built.device);
+    if (hotplugged) built.device.reset();
+    return plugged;
+  }
+
+  /** Takes the device away at once, with all that is plugged into it. */
+  unplug(plugged: PluggedDevice): void {
+    for (const child of [...this.#plugged])
+      if (child.parent !== undefined && child.parent === plugged.built.bus) this.unplug(child);
+    this.#plugged.splice(this.#plugged.indexOf(plugged), 1);
+    plugged.built.device.reset();
+    plugged.built.dispose?.();
+    plugged.parent?.detach(plugged.built.part);
+    if (plugged.devfn >= 0) this.#pci.remove(plugged.devfn >> 3, plugged.devfn & 7);
+    this.#roster.remove(plugged.path);
+  }
+
+  #parentBus(spec: DeviceSpec, type: DeviceType): ChildBus | undefined {
+    const buses = this.#plugged.flatMap((p) => p.built.bus ?? []);
+    if (type.bus === 'PCI' || type.bus === 'ISA' || type.bus === 'System' || type.bus === 'none') {
+      const own = { PCI: ['pci.0', 'pci'], ISA: ['isa.0', 'isa'], System: ['main-system-bus'], none: [] }[
+        type.bus
+      ];
+      if (spec.bus === undefined || (own as readonly string[]).includes(spec.bus)) return undefined;
+      throw this.#busError(spec, type, buses);
+    }
+    if (type.bus === 'virtio-bus')
+      throw this.#error(spec, `No 'virtio-bus' bus found for device '${type.name}'`);
+    const fits = buses.filter((bus) => bus.kind === type.bus);
+    const bus = spec.bus === undefined ? fits[0] : fits.find((b) => b.name === spec.bus);
+    if (bus !== undefined) return bus;
+    if (spec.bus !== undefined) throw this.#busError(spec, type, buses);
+    throw this.#error(spec, `No '${type.bus}' bus found for device '${type.name}'`);
+  }
+
+  #busError(spec: DeviceSpec, type: DeviceType, buses: readonly ChildBus[]): UserError {
+    const known = [...buses.map((bus) => bus.name), PCI_BUS, 'isa.0'];
+    return known.includes(spec.bus!)
+      ? this.#error(spec, `Device '${type.name}' can't go on ${spec.bus} bus`)
+      : this.#error(spec, `Bus '${spec.bus}' not found`);
+  }
+
+  /** `addr=`, or the first slot nobody has. */
+  #choosePlace(spec: DeviceSpec): number {
+    const given = spec.properties['addr'];
+    const taken = (devfn: number): boolean => this.#pci.find(devfn >> 3, devfn & 7) !== undefined;
+    if (given === undefined) {
+      for (let slot = 0; slot < 32; slot++) if (!taken(slot << 3)) return slot << 3;
+      throw this.#error(spec, `PCI: no slot/function available for ${spec.driver}, all in use or reserved`);
+    }
+    const devfn = Number(given);
+    const at = `slot ${devfn >> 3} function ${devfn & 7}`;
+    if (taken(devfn)) throw this.#error(spec, `PCI: ${at} not available for ${spec.driver}, in use`);
+    const first = this.#pci.find(devfn >> 3, 0);
+    if ((devfn & 7) !== 0 && first !== undefined && (first.readConfig(0x0e, 1) & 0x80) === 0)
+      throw this.#error(spec, `PCI: ${at} needs multifunction=on on function 0`);
+    return devfn;
+  }
+
+  #error(spec: DeviceSpec, reason: string): UserError {
+    return new UserError('GenericError', spec.what === 'device_add' ? reason : `${spec.what}: ${reason}`);
+  }
+}
