@@ -22,7 +22,7 @@ function deviceLines(machine: Machine, plugged: PluggedDevice, indent: number): 
     if (kind === 'pci-slot') lines.push(`${pad}  addr = ${hex(devfn >> 3)}.${devfn & 7}`);
     else {
       const value = built.live?.[name]?.() ?? spec.properties[name] ?? initial ?? '';
-      lines.push(`${pad}  ${name} = ${typeof value === 'string' ? `"${value}"` : String(value)}`);
+      lines.push(`${pad}  ${name} = ${JSON.stringify(value)}`);
     }
   }
   if (built.bus !== undefined) lines.push(...busLines(machine, built.bus, indent + 2));
