@@ -80,6 +80,8 @@ export class PciFunction implements Device {
   readonly writeOneToClear = new Uint8Array(PCI_CONFIG_SIZE);
   /** Called after the guest wrote configuration space (or a snapshot was loaded: the whole of it). */
   onConfigWritten: ((offset: number, size: number) => void) | undefined;
+  /** Called before the guest reads configuration space: fields that are computed are brought up to date. */
+  onConfigRead: ((offset: number, size: number) => void) | undefined;
   /** Called on reset after the header has been reset. */
   onReset: (() => void) | undefined;
   readonly vmstate: Stateful;
@@ -222,6 +224,7 @@ export class PciFunction implements Device {
   }
 
   readConfig(offset: number, size: AccessSize): number {
+    this.onConfigRead?.(offset, size);
     let value = 0;
     for (let i = 0; i < size; i++) value |= this.config[(offset + i) & 0xff]! << (8 * i);
     return value >>> 0;

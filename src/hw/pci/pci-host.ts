@@ -29,17 +29,17 @@ export class PciConfigPorts implements Device {
     this.address = {
       read: () => s.address,
       write: (_offset, _size, value) => {
-        s.address = (value & 0x80fffffc) >>> 0;
+        s.address = value;
       },
     };
     this.data = {
       read: (offset: number, size: AccessSize): number => {
         if (s.address < 0x80000000) return allOnes(size);
-        return bus.readConfig((s.address >>> 8) & 0xffff, (s.address & 0xfc) + offset, size);
+        return bus.readConfig((s.address >>> 8) & 0xffff, (s.address & 0xff) | offset, size);
       },
       write: (offset: number, size: AccessSize, value: number): void => {
         if (s.address < 0x80000000) return;
-        bus.writeConfig((s.address >>> 8) & 0xffff, (s.address & 0xfc) + offset, size, value);
+        bus.writeConfig((s.address >>> 8) & 0xffff, (s.address & 0xff) | offset, size, value);
       },
     };
     this.vmstate = stateful(schema, s);
