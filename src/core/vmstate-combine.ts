@@ -22,7 +22,11 @@ export function combineStates(name: string, parts: ReadonlyArray<readonly [strin
   };
 }
 
-function loadCombined(name: string, parts: ReadonlyArray<readonly [string, Stateful]>, saved: SavedState): void {
+function loadCombined(
+  name: string,
+  parts: ReadonlyArray<readonly [string, Stateful]>,
+  saved: SavedState,
+): void {
   const mismatch = (why: string): UserError => new UserError('SnapshotMismatch', `state of ${name}: ${why}`);
   if (saved.name !== name) throw mismatch(`the snapshot holds ${saved.name}`);
   if (saved.version > 1) throw mismatch(`version ${saved.version} is newer than 1`);

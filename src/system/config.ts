@@ -1,7 +1,7 @@
 /** What a machine is made of: the typed form of the command line and of the API's options. */
-import { type BootOptions, DEFAULT_BOOT } from '../machine/firmware/boot-options.ts';
 
 import type { DeviceSpec } from '../machine/device-spec.ts';
+import { type BootOptions, DEFAULT_BOOT } from '../machine/firmware/boot-options.ts';
 
 export type TcgTier = 'auto' | 'interp' | 'jit';
 

@@ -210,7 +210,18 @@ export class MachineClient {
   }
 
   #startMessage(): MachineStart {
-    const { config, kernel, modules, firmware, roms, serial, debugCon, chardevs = [], qtest, block } = this.#parts;
+    const {
+      config,
+      kernel,
+      modules,
+      firmware,
+      roms,
+      serial,
+      debugCon,
+      chardevs = [],
+      qtest,
+      block,
+    } = this.#parts;
     return {
       config,
       kernel,

@@ -30,6 +30,9 @@ export class Msi {
   notify(): void {
     if (!this.enabled || (this.#pci.command & PCI_COMMAND_MASTER) === 0) return;
     const high = this.#pci.readConfig(this.#at + 8, 4);
-    this.#sink.sendMsi(high * 2 ** 32 + this.#pci.readConfig(this.#at + 4, 4), this.#pci.readConfig(this.#at + 12, 2));
+    this.#sink.sendMsi(
+      high * 2 ** 32 + this.#pci.readConfig(this.#at + 4, 4),
+      this.#pci.readConfig(this.#at + 12, 2),
+    );
   }
 }

@@ -1,7 +1,7 @@
 /** MSI-X: a table of messages and their pending bits in a memory BAR (PCI Local Bus Specification 3.0, 6.8.2). */
 import type { MsiSink } from '../../core/cpu-ports.ts';
 import { type AccessSize, MemoryRegion, type MmioDevice } from '../../core/memory-region.ts';
-import { defineState, stateful, type Stateful, words } from '../../core/vmstate.ts';
+import { defineState, type Stateful, stateful, words } from '../../core/vmstate.ts';
 import { PCI_COMMAND_MASTER, type PciFunction } from './pci-device.ts';
 
 const CAPABILITY_ID = 0x11;
@@ -27,7 +27,10 @@ export class MsiX {
     this.vectors = vectors;
     this.#pci = pci;
     this.#sink = sink;
-    const schema = defineState('msix', 1, { table: words(vectors * 4), pending: words(Math.ceil(vectors / 32)) });
+    const schema = defineState('msix', 1, {
+      table: words(vectors * 4),
+      pending: words(Math.ceil(vectors / 32)),
+    });
     this.#s = schema.create();
     pci.addBar(bar, 'memory32', MemoryRegion.mmio(name, BAR_BYTES, this.#device()));
     this.#capability = pci.addCapability(CAPABILITY_ID, 12);
@@ -95,7 +98,8 @@ export class MsiX {
     return {
       read: (offset: number, size: AccessSize): number => {
         const { table, pending } = this.#s;
-        const word = offset < this.vectors * ENTRY_BYTES ? table[offset >> 2] : pending[(offset - PBA_OFFSET) >> 2];
+        const word =
+          offset < this.vectors * ENTRY_BYTES ? table[offset >> 2] : pending[(offset - PBA_OFFSET) >> 2];
         const value = (word ?? 0) >>> (8 * (offset & 3));
         return size === 4 ? value >>> 0 : value & ((1 << (8 * size)) - 1);
       },

@@ -54,7 +54,9 @@ export interface VirtioBlkOptions {
   readonly maxWriteZeroesSectors: number;
   /** Fewer segments than descriptors, for the request's header and status. */
   readonly segMaxAdjust: boolean;
-  readonly geometry: { readonly cylinders: number; readonly heads: number; readonly sectors: number } | undefined;
+  readonly geometry:
+    | { readonly cylinders: number; readonly heads: number; readonly sectors: number }
+    | undefined;
 }
 
 const schema = defineState('virtio-blk', 1, { writeback: bool(true) });
@@ -182,7 +184,8 @@ export class VirtioBlk implements VirtioBackend {
     const backend = this.#backend;
     const bytes = isWrite ? chain.outBytes - HEADER_BYTES : chain.inBytes - 1;
     const end = sector * 512n + BigInt(bytes);
-    const isBad = bytes % this.#options.logicalBlock !== 0 || Number(sector * 512n) % this.#options.logicalBlock !== 0;
+    const isBad =
+      bytes % this.#options.logicalBlock !== 0 || Number(sector * 512n) % this.#options.logicalBlock !== 0;
     if (isBad || end > BigInt(backend.sizeBytes) || (isWrite && backend.isReadOnly)) {
       this.#finish(queue, chain, S_IOERR, 0);
       return;
@@ -243,7 +246,12 @@ export class VirtioBlk implements VirtioBackend {
   }
 
   /** Makes a request of the back end; a reset in between leaves its end without effect on the rings. */
-  #start(queue: VirtQueue, chain: Chain, bytesRead: number, request: (done: (error: number) => void) => void): void {
+  #start(
+    queue: VirtQueue,
+    chain: Chain,
+    bytesRead: number,
+    request: (done: (error: number) => void) => void,
+  ): void {
     const epoch = this.#epoch;
     this.#port.hold();
     request((error) => {

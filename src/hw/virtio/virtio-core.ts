@@ -4,7 +4,7 @@
  */
 import type { AddressSpace } from '../../core/address-space.ts';
 import type { Device } from '../../core/device.ts';
-import { array, defineState, stateful, struct, type Stateful, u8, u64 } from '../../core/vmstate.ts';
+import { array, defineState, type Stateful, stateful, struct, u8, u64 } from '../../core/vmstate.ts';
 import type { VirtioBackend, VirtioPort } from './virtio-device.ts';
 import { queueState, VirtQueue } from './virtqueue.ts';
 
@@ -210,7 +210,10 @@ export class VirtioCore implements Device, VirtioPort {
     if (queue === undefined || !this.isRunning) return;
     const emptied = (this.negotiated & F_NOTIFY_ON_EMPTY) !== 0n && !queue.hasAvailable();
     // `needsInterrupt` also counts what has been signalled: it must be asked every time.
-    if (queue.needsInterrupt() || (emptied && !queue.features.packed && (this.negotiated & F_EVENT_IDX) === 0n))
+    if (
+      queue.needsInterrupt() ||
+      (emptied && !queue.features.packed && (this.negotiated & F_EVENT_IDX) === 0n)
+    )
       this.#interrupts.queue(index);
   }
 

@@ -8,7 +8,7 @@ import type { AddressSpace } from '../../core/address-space.ts';
 import type { MsiSink } from '../../core/cpu-ports.ts';
 import type { Device } from '../../core/device.ts';
 import { type AccessSize, MemoryRegion, type MmioDevice } from '../../core/memory-region.ts';
-import { array, defineState, type Stateful, stateful, u16, u32, u8 } from '../../core/vmstate.ts';
+import { array, defineState, type Stateful, stateful, u8, u16, u32 } from '../../core/vmstate.ts';
 import { combineStates } from '../../core/vmstate-combine.ts';
 import { allOnes } from '../../util/bits.ts';
 import { MsiX } from '../pci/msix.ts';
@@ -292,7 +292,8 @@ export class VirtioPci implements Device {
         s.queueSelect = value & 0xffff;
         break;
       case 0x18:
-        if (queue !== undefined && !queue.s.ready && value <= core.maximumSize(queue.index)) queue.s.size = value;
+        if (queue !== undefined && !queue.s.ready && value <= core.maximumSize(queue.index))
+          queue.s.size = value;
         break;
       case 0x1a:
         if (queue !== undefined) s.queueVectors[queue.index] = this.#checkedVector(value & 0xffff);
@@ -411,7 +412,8 @@ export class VirtioPci implements Device {
         s.configVector = this.#checkedVector(value & 0xffff);
         break;
       case 22:
-        if (s.queueSelect < core.queues.length) s.queueVectors[s.queueSelect] = this.#checkedVector(value & 0xffff);
+        if (s.queueSelect < core.queues.length)
+          s.queueVectors[s.queueSelect] = this.#checkedVector(value & 0xffff);
         break;
       default:
     }

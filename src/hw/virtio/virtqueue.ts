@@ -115,7 +115,8 @@ export class VirtQueue {
     s.signalledValid = false;
     this.#view = undefined;
     if (s.size === 0 || s.size > MAX_QUEUE_SIZE) this.#break(`size ${s.size}`);
-    else if (!this.features.packed && (s.size & (s.size - 1)) !== 0) this.#break(`size ${s.size} of a split ring`);
+    else if (!this.features.packed && (s.size & (s.size - 1)) !== 0)
+      this.#break(`size ${s.size} of a split ring`);
   }
 
   /** The next chain the driver made available, or undefined. */
@@ -232,7 +233,8 @@ export class VirtQueue {
         isIndirect = true;
         continue;
       }
-      if (!chain.add(view.getBigUint64(entry, true), length, (flags & WRITE) !== 0)) return this.#break(chain.error);
+      if (!chain.add(view.getBigUint64(entry, true), length, (flags & WRITE) !== 0))
+        return this.#break(chain.error);
       if ((flags & NEXT) === 0) return chain.build(head, 1);
       at = view.getUint16(entry + 14, true);
       if (at >= count) return this.#break(`descriptor ${at} of ${count}`);
@@ -427,7 +429,12 @@ export function segmentViews(
 }
 
 /** Copies out of a chain's side into `into`; returns how many bytes there were. */
-export function readSegments(ram: GuestRam, segments: readonly Segment[], into: Uint8Array, skip = 0): number {
+export function readSegments(
+  ram: GuestRam,
+  segments: readonly Segment[],
+  into: Uint8Array,
+  skip = 0,
+): number {
   let at = 0;
   for (const view of segmentViews(ram, segments, skip, into.length)) {
     into.set(view, at);
@@ -437,7 +444,12 @@ export function readSegments(ram: GuestRam, segments: readonly Segment[], into: 
 }
 
 /** Copies into a chain's side; returns how many bytes fitted. */
-export function writeSegments(ram: GuestRam, segments: readonly Segment[], from: Uint8Array, skip = 0): number {
+export function writeSegments(
+  ram: GuestRam,
+  segments: readonly Segment[],
+  from: Uint8Array,
+  skip = 0,
+): number {
   let at = 0;
   for (const view of segmentViews(ram, segments, skip, from.length)) {
     view.set(from.subarray(at, at + view.length));
