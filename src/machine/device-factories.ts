@@ -2,6 +2,7 @@
 import type { AddressSpace } from '../core/address-space.ts';
 import type { CharBackend } from '../core/char-backend.ts';
 import type { MsiSink } from '../core/cpu-ports.ts';
+import type { Drive } from '../core/drive.ts';
 import type { IrqLine } from '../core/irq.ts';
 import type { PowerControl } from '../core/reset.ts';
 import type { TimerService } from '../core/timer.ts';
@@ -9,6 +10,7 @@ import { UserError } from '../util/errors.ts';
 import type { BuiltDevice } from './device-registry.ts';
 import type { DeviceSpec, PropertyValue } from './device-spec.ts';
 import type { DeviceType } from './device-types.ts';
+import { buildVirtioBlk, buildVirtioPci, buildVirtioRng, type VirtioBuilder } from './virtio-factories.ts';
 
 /** What the board and the machine offer to devices. */
 export interface DeviceContext {
@@ -21,6 +23,10 @@ export interface DeviceContext {
   isaIrq(n: number): IrqLine;
   /** A `-chardev` by its id. */
   chardev(id: string): CharBackend | undefined;
+  /** What `-drive` and `-blockdev` named `id` opened. */
+  drive(id: string): Drive | undefined;
+  /** Fills bytes outside of guest memory at random; at most 64 KiB a call. */
+  randomBytes(bytes: Uint8Array<ArrayBuffer>): void;
   /** Tells control-protocol peers of an event. */
   notify(name: string, data: object): void;
   /** A line of the guest-error log. */
@@ -42,7 +48,22 @@ export interface BuildRequest {
 
 export type DeviceFactory = (request: BuildRequest) => BuiltDevice;
 
-const FACTORIES: Readonly<Record<string, DeviceFactory>> = {};
+/** The virtio devices by the stem of their names: what sits behind each transport. */
+const VIRTIO: Readonly<Record<string, VirtioBuilder>> = {
+  'virtio-blk': { classCode: 0x010000, vectors: (r) => r.number('num-queues') + 1, build: buildVirtioBlk },
+  'virtio-rng': { classCode: 0x00ff00, vectors: () => 2, build: buildVirtioRng },
+};
+
+const FACTORIES: Readonly<Record<string, DeviceFactory>> = {
+  ...Object.fromEntries(
+    Object.entries(VIRTIO).flatMap(([name, builder]) =>
+      ['', '-transitional', '-non-transitional'].map((suffix) => [
+        `${name}-pci${suffix}`,
+        (request: BuildRequest) => buildVirtioPci(request, builder, suffix),
+      ]),
+    ),
+  ),
+};
 
 /** `UserError` for a value that the device cannot work with. */
 export function createDevice(

@@ -4,7 +4,7 @@ import type { CharBackend } from '../core/char-backend.ts';
 import type { WallClock } from '../core/clock.ts';
 import type { CpuIrqSink, MsiSink, TscSource } from '../core/cpu-ports.ts';
 import type { Device } from '../core/device.ts';
-import type { Drive } from '../core/drive.ts';
+import { type Drive, findDrive } from '../core/drive.ts';
 import { IrqLine } from '../core/irq.ts';
 import { type AccessSize, MemoryRegion, type MmioDevice, type MmioOptions } from '../core/memory-region.ts';
 import type { PowerControl } from '../core/reset.ts';
@@ -82,9 +82,14 @@ export interface PcOptions extends PcMemoryOptions {
 }
 
 /** What pluggable devices get from the machine around the board. */
-export type PeripheralPorts = Pick<DeviceContext, 'chardev' | 'notify' | 'guestError'>;
+export type PeripheralPorts = Pick<DeviceContext, 'chardev' | 'randomBytes' | 'notify' | 'guestError'>;
 
-const NO_PERIPHERALS: PeripheralPorts = { chardev: () => undefined, notify: () => {}, guestError: () => {} };
+const NO_PERIPHERALS: PeripheralPorts = {
+  chardev: () => undefined,
+  randomBytes: (bytes) => bytes.fill(0),
+  notify: () => {},
+  guestError: () => {},
+};
 
 export interface DirectBoot {
   readonly kernel: BootFile;
@@ -295,6 +300,7 @@ export class PcBoard {
       timers: options.timers,
       power: options.power,
       isaIrq: (n) => this.#isaIrqs.line(n),
+      drive: (id) => findDrive(options.drives ?? [], id),
     };
     return new DeviceRegistry(context, this.pci, {
       add: (name, device) => this.#devices.set(name, device),

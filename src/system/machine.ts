@@ -37,6 +37,8 @@ export interface MachineHost {
   /** Monotonic; the ticker reads the same clock. */
   readonly clock: Clock;
   utcNowMs(): number;
+  /** Fills bytes that no other thread shares from the host's source of entropy; at most 64 KiB. */
+  randomBytes(bytes: Uint8Array<ArrayBuffer>): void;
   writeLog(text: string): void;
   /** Starts a thread that calls `runCompiler(start)`; absent: regions are compiled on the machine thread. */
   readonly startCompiler?: StartCompiler;
@@ -151,6 +153,7 @@ export class Machine implements LoopClient {
       peripherals: {
         chardev: (id) => this.#chardevs.get(id),
         notify: (name, data) => host.post({ kind: 'notify', name, data }),
+        randomBytes: (bytes) => host.randomBytes(bytes),
         guestError: (text) => this.#logGuestError(text),
       },
     });

@@ -1,4 +1,5 @@
 /** Entry of the machine thread: reads the runtime while its other modules load, then waits for the one message that starts it. */
+import { getRandomValues } from 'node:crypto';
 import { readFileSync, writeSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { compileRuntime, runMachineThread } from '../../system/machine-thread.ts';
@@ -38,6 +39,7 @@ port.once('message', (start: MachineStart) => {
     clock: monotonicClock(epoch),
     startCompiler: startCompileThread,
     utcNowMs: () => Date.now(),
+    randomBytes: (bytes: Uint8Array<ArrayBuffer>) => void getRandomValues(bytes),
     writeLog:
       logFd >= 0 ? (text: string) => writeAll(logFd, text) : (text: string) => post({ kind: 'log', text }),
   };

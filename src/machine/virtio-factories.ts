@@ -1,0 +1,129 @@
+/** Builds virtio devices behind their transports. */
+import type { Drive } from '../core/drive.ts';
+import { guessGeometry, VirtioBlk } from '../hw/virtio/virtio-blk.ts';
+import type { VirtioBackend } from '../hw/virtio/virtio-device.ts';
+import { VirtioPci } from '../hw/virtio/virtio-pci.ts';
+import { VirtioRng } from '../hw/virtio/virtio-rng.ts';
+import { MAX_QUEUE_SIZE } from '../hw/virtio/virtqueue.ts';
+import type { BuildRequest } from './device-factories.ts';
+import type { BuiltDevice } from './device-registry.ts';
+
+/** What a builder makes besides the backend. */
+export interface VirtioParts extends Omit<BuiltDevice, 'device' | 'pci'> {
+  readonly backend: VirtioBackend;
+}
+
+export interface VirtioBuilder {
+  /** Class, subclass and interface of the PCI function. */
+  readonly classCode: number;
+  /** MSI-X vectors unless `vectors=` says otherwise. */
+  vectors(request: BuildRequest): number;
+  build(request: BuildRequest): VirtioParts;
+}
+
+const MAX_VECTORS = 128;
+
+export function buildVirtioPci(request: BuildRequest, builder: VirtioBuilder, suffix: string): BuiltDevice {
+  const { context } = request;
+  const legacyOff = request.text('disable-legacy') === 'on';
+  const legacy = suffix === '' ? !legacyOff : suffix === '-transitional';
+  const modern = suffix !== '' || !request.flag('disable-modern');
+  if (!legacy && !modern)
+    throw request.error('device cannot work as neither modern nor legacy mode is enabled');
+  const vectors =
+    request.text('vectors') === undefined ? builder.vectors(request) : request.number('vectors');
+  if (vectors > MAX_VECTORS) throw request.error(`at most ${MAX_VECTORS} vectors`);
+  const { backend, ...rest } = builder.build(request);
+  const transport = new VirtioPci(
+    backend,
+    context.memory,
+    context.msi,
+    {
+      legacy,
+      modern,
+      vectors,
+      classCode: builder.classCode,
+      indirect: request.flag('indirect_desc'),
+      eventIndex: request.flag('event_idx'),
+      packed: request.flag('packed'),
+      notifyOnEmpty: request.flag('notify_on_empty'),
+      anyLayout: request.flag('any_layout'),
+    },
+    (text) => context.guestError(text),
+  );
+  return { ...rest, device: transport, pci: transport.pci };
+}
+
+export function buildVirtioRng(request: BuildRequest): VirtioParts {
+  const maxBytes = request.number('max-bytes');
+  const periodMs = request.number('period');
+  if (periodMs <= 0) throw request.error("'period' parameter expects a positive integer");
+  const { timers, randomBytes } = request.context;
+  return {
+    backend: new VirtioRng({
+      timers,
+      fill: randomBytes,
+      maxBytes: maxBytes >= Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : maxBytes,
+      periodMs,
+    }),
+  };
+}
+
+export function buildVirtioBlk(request: BuildRequest): VirtioParts {
+  const { backend } = requireDrive(request);
+  const queues = request.number('num-queues');
+  const queueSize = request.number('queue-size');
+  if (queues < 1 || queues >= MAX_VECTORS) throw request.error('num-queues must be from 1 to 127');
+  if (queueSize < 4 || queueSize > MAX_QUEUE_SIZE || (queueSize & (queueSize - 1)) !== 0)
+    throw request.error(`queue-size must be a power of two from 4 to ${MAX_QUEUE_SIZE}`);
+  const logicalBlock = blockSize(request, 'logical_block_size');
+  const physicalBlock = Math.max(logicalBlock, blockSize(request, 'physical_block_size'));
+  return {
+    backend: new VirtioBlk({
+      backend,
+      serial: request.text('serial') ?? '',
+      queues,
+      queueSize,
+      logicalBlock,
+      physicalBlock,
+      configWce: request.flag('config-wce'),
+      discard: request.flag('discard'),
+      writeZeroes: request.flag('write-zeroes'),
+      maxDiscardSectors: request.number('max-discard-sectors'),
+      maxWriteZeroesSectors: request.number('max-write-zeroes-sectors'),
+      segMaxAdjust: request.flag('seg-max-adjust'),
+      geometry: geometry(request, backend.sizeBytes),
+    }),
+  };
+}
+
+/** The drive a device names. */
+export function requireDrive(request: BuildRequest): Drive {
+  const id = request.text('drive');
+  if (id === undefined) throw request.error('drive property not set');
+  const drive = request.context.drive(id);
+  if (drive === undefined)
+    throw request.error(`Property '${request.type.name}.drive' can't find value '${id}'`);
+  return drive;
+}
+
+/** 512 unless given; powers of two up to 2 MiB. */
+export function blockSize(request: BuildRequest, property: string): number {
+  const size = request.number(property) || 512;
+  if (size < 512 || size > 2 ** 21 || (size & (size - 1)) !== 0)
+    throw request.error(`${property} must be a power of two from 512 to 2097152`);
+  return size;
+}
+
+function geometry(request: BuildRequest, sizeBytes: number): ReturnType<typeof guessGeometry> {
+  const [cylinders, heads, sectors] = [
+    request.number('cyls'),
+    request.number('heads'),
+    request.number('secs'),
+  ];
+  if (cylinders === 0 && heads === 0 && sectors === 0) return guessGeometry(sizeBytes / 512);
+  if (cylinders < 1 || cylinders > 65535) throw request.error('cyls must be between 1 and 65535');
+  if (heads < 1 || heads > 255) throw request.error('heads must be between 1 and 255');
+  if (sectors < 1 || sectors > 255) throw request.error('secs must be between 1 and 255');
+  return { cylinders, heads, sectors };
+}
