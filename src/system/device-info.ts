@@ -1,14 +1,14 @@
 /** What the control protocol tells of machines, processors and device types. */
 import { type DeviceSpec, deviceSpec } from '../machine/device-spec.ts';
 import { deviceTypes, findDeviceType, type PropertySpec } from '../machine/device-types.ts';
-import { CPU_MODEL_NAMES } from '../target/x86/cpu-models.ts';
+import { cpuModelNames } from '../target/x86/cpu-models.ts';
 import { UserError } from '../util/errors.ts';
 
 type Plain = string | number | boolean | { readonly [key: string]: Plain } | readonly Plain[];
 
 /** Names of `-cpu`. */
 export function cpuModels(): string[] {
-  return CPU_MODEL_NAMES.map((name) => name.split(' ')[0]!);
+  return [...cpuModelNames()];
 }
 
 /** The device that `device_add` asks for. */
