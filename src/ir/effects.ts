@@ -45,7 +45,7 @@ function effectsOf(info: OpInfo): number {
     case 'memory-read':
       return FAULTS | READS_A | writes(info);
     case 'memory-write':
-      return FAULTS | READS_A | (info.base === 'st128' ? READS_BYTES : READS_D);
+      return FAULTS | READS_A | (info.base === 'st128' || info.base === 'st256' ? READS_BYTES : READS_D);
     case 'state':
       return reads(info) | writes(info) | (info.format === 'dabc' ? FAULTS : 0);
     default:

@@ -120,11 +120,24 @@ export const OPS = {
   ld32s: { format: 'mem', effect: 'memory-read', doc: 'd = 32 bits, sign-extended to 64' },
   ld64: { format: 'mem', effect: 'memory-read', doc: 'd = 64 bits' },
   ld128: { format: 'mem', effect: 'memory-read', result: 'v128', doc: 'd (16 bytes) = 128 bits' },
+  ld256: {
+    format: 'mem',
+    effect: 'memory-read',
+    result: 'v128',
+    doc: 'd (16 bytes) = low 128 bits, the 16 bytes VECTOR_HI behind d = high 128 bits',
+  },
   st8: { format: 'mem', result: 'none', effect: 'memory-write', doc: 'byte = d' },
   st16: { format: 'mem', result: 'none', effect: 'memory-write', doc: '16 bits = d' },
   st32: { format: 'mem', result: 'none', effect: 'memory-write', doc: '32 bits = d' },
   st64: { format: 'mem', result: 'none', effect: 'memory-write', doc: '64 bits = d' },
   st128: { format: 'mem', result: 'none', effect: 'memory-write', doc: '128 bits = d (16 bytes)' },
+
+  st256: {
+    format: 'mem',
+    result: 'none',
+    effect: 'memory-write',
+    doc: '256 bits = d and the 16 bytes VECTOR_HI behind it',
+  },
 
   // ---- floating point under the guest's environment: inline when FP_FAST is set and the result is normal (or an exact zero),
   // ---- otherwise the runtime's soft-float of the same name (`fadd_f32` … (dOffset, aOffset, bOffset))
@@ -138,6 +151,15 @@ export const OPS = {
   fsub: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'low lane of d = a - b' },
   fmul: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'low lane of d = a * b' },
   fdiv: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'low lane of d = a / b' },
+  // ---- the same on all lanes of 128 bits, and on those of the 128 bits VECTOR_HI behind d, a and b too
+  vfadd: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'd = a + b' },
+  vfsub: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'd = a - b' },
+  vfmul: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'd = a * b' },
+  vfdiv: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'd = a / b' },
+  vfadd256: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'd = a + b' },
+  vfsub256: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'd = a - b' },
+  vfmul256: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'd = a * b' },
+  vfdiv256: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'd = a / b' },
 
   // ---- vectors, bitwise
   vmov: { format: 'dab', args: 1, result: 'v128', doc: 'd = a' },
@@ -363,5 +385,5 @@ export const MEM_MMU_MASK = 0x3;
 export const MEM_RMW = 0x4;
 /** Stack-segment access: a non-canonical address raises #SS instead of #GP (x86). */
 export const MEM_STACK = 0x8;
-/** 16-byte accesses only: a misaligned address takes the slow path, which raises the target's alignment exception (x86: #GP(0)). */
+/** 16- and 32-byte accesses only: a misaligned address takes the slow path, which raises the target's alignment exception (x86: #GP(0)). */
 export const MEM_ALIGN = 0x10;

@@ -122,7 +122,7 @@ class Verifier {
     const { words, p } = this;
     const access = fieldB(words, p);
     const isStore = info.effect === 'memory-write';
-    const wide = info.base.endsWith('128');
+    const wide = info.base.endsWith('128') || info.base.endsWith('256');
     this.read(fieldA(words, p), 'i64', 'a');
     if ((access & ~KNOWN_INFO) !== 0 || (access & MEM_MMU_MASK) >= this.limits.mmuIndexes)
       this.fail('bad access info');

@@ -66,7 +66,10 @@ export interface LoweringContext {
   loadState(opcode: number): void;
   /** `stateAddress(); …value…; storeState(opcode)` writes at state offset `d`. */
   stateAddress(): void;
-  storeState(opcode: number): void;
+  /** `extra` bytes behind `d`. */
+  storeState(opcode: number, extra?: number): void;
+  /** Pushes the 128 bits `extra` bytes behind the slot of a field. */
+  vector(field: 'a' | 'b' | 'd', extra: number): void;
   /** Pushes what `opcode` reads at the fixed state offset `offset` (control words). */
   loadControl(opcode: number, offset: number): void;
 
@@ -81,6 +84,9 @@ export interface LoweringContext {
   /** Pushes a v128. */
   slowLoad128(va: number): void;
   slowStore128(va: number): void;
+  /** Loads into operand d, stores it; 256 bits. */
+  slowLoad256(va: number): void;
+  slowStore256(va: number): void;
 
   // ---- helpers
   /** The `call` operation: finds out which helper and calls `lowerHelperCall`. */

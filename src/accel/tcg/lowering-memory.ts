@@ -8,6 +8,7 @@ import {
   TLB_TABLE_SIZE,
   TLB_WRITE,
 } from '../../runtime/tcg/layout.ts';
+import { VECTOR_HI } from '../../runtime/x86/layout.ts';
 import type { Lowering, LoweringContext } from './lowering-context.ts';
 import * as W from './wasm/opcodes.ts';
 
@@ -77,18 +78,18 @@ function hit(cx: LoweringContext, va: number, size: number, isStore: boolean): v
   code.i64s(-1 << PAGE_SHIFT);
   code.op(W.I64_AND);
   code.op(W.I64_EQ);
-  if (size === 16) alignment(cx, va);
+  if (size >= 16) alignment(cx, va, size);
 }
 
 /** ANDs the condition on the stack with "not misaligned" for an access with MEM_ALIGN. */
-function alignment(cx: LoweringContext, va: number): void {
+function alignment(cx: LoweringContext, va: number, size: number): void {
   if (cx.knownInfo >= 0 && (cx.knownInfo & MEM_ALIGN) === 0) return;
   const { code } = cx;
   code.localGet(va);
   code.op(W.I32_WRAP_I64);
   if (cx.knownInfo < 0) {
-    // MEM_ALIGN is 16: (info & 16) - (info >> 4 & 1) is 15 or 0
-    infoBits(cx, MEM_ALIGN, 0);
+    // MEM_ALIGN is 16: (info & 16) - (info >> 4 & 1) is 15 or 0; for 32 bytes (info & 16) << 1 instead
+    infoBits(cx, MEM_ALIGN, size >> 5);
     cx.fieldB();
     code.i32(4);
     code.op(W.I32_SHR_U);
@@ -96,7 +97,7 @@ function alignment(cx: LoweringContext, va: number): void {
     code.op(W.I32_AND);
     code.op(W.I32_SUB);
   } else {
-    code.i32(15);
+    code.i32(size - 1);
   }
   code.op(W.I32_AND);
   code.op(W.I32_EQZ);
@@ -157,3 +158,36 @@ export function store(opcode: number, type: W.ValueType, size: number): Lowering
     code.op(W.END);
   };
 }
+
+/** Both halves of operand d from memory, or to it. */
+function halves256(cx: LoweringContext, isStore: boolean): void {
+  const { code } = cx;
+  const va = cx.scratch(W.I64, 0);
+  const entry = cx.scratch(W.I32, 0);
+  const host = cx.scratch(W.I32, 1);
+  lookUp(cx, va, entry);
+  hit(cx, va, 32, isStore);
+  code.op1(W.IF, W.VOID);
+  hostAddress(cx, va, entry);
+  code.localSet(host);
+  for (const half of [0, 1]) {
+    if (isStore) {
+      code.localGet(host);
+      cx.vector('d', half * VECTOR_HI);
+      code.mem(W.V128_STORE, half * 16);
+    } else {
+      cx.stateAddress();
+      code.localGet(host);
+      code.mem(W.V128_LOAD, half * 16);
+      cx.storeState(W.V128_STORE, half * VECTOR_HI);
+    }
+  }
+  code.op(W.ELSE);
+  if (isStore) cx.slowStore256(va);
+  else cx.slowLoad256(va);
+  code.op(W.END);
+}
+
+export const load256: Lowering = (cx) => halves256(cx, false);
+
+export const store256: Lowering = (cx) => halves256(cx, true);

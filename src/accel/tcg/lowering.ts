@@ -1,7 +1,7 @@
 import type { HelperInfo } from '../../ir/helper-table.ts';
 import { type BaseOp, OP_INFO } from '../../ir/ops.ts';
 import type { Lowering, LoweringContext } from './lowering-context.ts';
-import { arithmetic } from './lowering-float.ts';
+import { arithmetic, packedArithmetic } from './lowering-float.ts';
 import {
   binary,
   bswap,
@@ -22,7 +22,7 @@ import {
   select,
   unary,
 } from './lowering-integer.ts';
-import { load, store } from './lowering-memory.ts';
+import { load, load256, store, store256 } from './lowering-memory.ts';
 import {
   vbitselect,
   vconst,
@@ -98,16 +98,27 @@ export const LOWERINGS = {
   ld32s: load(W.I64_LOAD32_S, W.I64, 4, W.I64_EXTEND32_S),
   ld64: load(W.I64_LOAD, W.I64, 8, 0),
   ld128: load(W.V128_LOAD, W.V128, 16, 0),
+  ld256: load256,
   st8: store(W.I32_STORE8, W.I32, 1),
   st16: store(W.I32_STORE16, W.I32, 2),
   st32: store(W.I32_STORE, W.I32, 4),
   st64: store(W.I64_STORE, W.I64, 8),
   st128: store(W.V128_STORE, W.V128, 16),
 
+  st256: store256,
+
   fadd: arithmetic(W.F32_ADD, W.F64_ADD),
   fsub: arithmetic(W.F32_SUB, W.F64_SUB),
   fmul: arithmetic(W.F32_MUL, W.F64_MUL),
   fdiv: arithmetic(W.F32_DIV, W.F64_DIV),
+  vfadd: packedArithmetic(W.F32X4_ADD, W.F64X2_ADD, 1),
+  vfsub: packedArithmetic(W.F32X4_SUB, W.F64X2_SUB, 1),
+  vfmul: packedArithmetic(W.F32X4_MUL, W.F64X2_MUL, 1),
+  vfdiv: packedArithmetic(W.F32X4_DIV, W.F64X2_DIV, 1),
+  vfadd256: packedArithmetic(W.F32X4_ADD, W.F64X2_ADD, 2),
+  vfsub256: packedArithmetic(W.F32X4_SUB, W.F64X2_SUB, 2),
+  vfmul256: packedArithmetic(W.F32X4_MUL, W.F64X2_MUL, 2),
+  vfdiv256: packedArithmetic(W.F32X4_DIV, W.F64X2_DIV, 2),
 
   vmov,
   vconst,

@@ -14,7 +14,7 @@ import {
   TLB_WRITE,
   VCPU_BASE,
 } from '../../runtime/tcg/layout.ts';
-import { CPUID_TABLE, FP_FAST, MSR_STORE, RAX, RDX } from '../../runtime/x86/layout.ts';
+import { CPUID_TABLE, FP_FAST, MSR_STORE, RAX, RDX, VECTOR_HI } from '../../runtime/x86/layout.ts';
 import { type WasmMemory, webAssembly } from './webassembly.ts';
 
 /** Everything a back end needs to run test blocks: memory, helpers, and a runtime made of JavaScript functions. */
@@ -50,14 +50,16 @@ const HELPERS = expandHelpers({
   t_write: { args: 1, writes: true, doc: 'RAX = a, RDX = ~a' },
   t_fault: { args: 1, result: true, faults: true, doc: 'faults unless a is 0' },
   t_needs_rip: { args: 0, result: true, needsRip: true, doc: 'RIP' },
-  fadd_f32: { args: 3, faults: true, doc: 'soft-float' },
-  fsub_f32: { args: 3, faults: true, doc: 'soft-float' },
-  fmul_f32: { args: 3, faults: true, doc: 'soft-float' },
-  fdiv_f32: { args: 3, faults: true, doc: 'soft-float' },
-  fadd_f64: { args: 3, faults: true, doc: 'soft-float' },
-  fsub_f64: { args: 3, faults: true, doc: 'soft-float' },
-  fmul_f64: { args: 3, faults: true, doc: 'soft-float' },
-  fdiv_f64: { args: 3, faults: true, doc: 'soft-float' },
+  ...Object.fromEntries(
+    ['f', 'vf', 'vf256'].flatMap((kind) =>
+      ['add', 'sub', 'mul', 'div'].flatMap((op) =>
+        ['f32', 'f64'].map((type) => [
+          `${kind.replace('256', '')}${op}${kind.endsWith('256') ? '256' : ''}_${type}`,
+          { args: 3, faults: true, doc: 'soft-float' } as const,
+        ]),
+      ),
+    ),
+  ),
 });
 export const HELPER = Object.fromEntries(HELPERS.map((h) => [h.name, h.index])) as Record<string, number>;
 export const SOFT_FLOAT_MARK = 0x5051_5253n;
@@ -164,6 +166,24 @@ export class OpMachine implements OpEnvironment {
         );
         if (BigInt.asUintN(64, va) >> 12n === UNMAPPED_VA >> 12n) this.fault();
       },
+      ld256_slow: (va: bigint, address: number, info: number): void => {
+        this.record('ld256', va, info);
+        if (BigInt.asUintN(64, va) >> 12n === UNMAPPED_VA >> 12n) return this.fault();
+        for (const [at, value] of [
+          [0, 0x11n],
+          [8, 0x12n],
+          [VECTOR_HI, 0x13n],
+          [VECTOR_HI + 8, 0x14n],
+        ] as const)
+          this.view.setBigUint64(address + at, value, true);
+      },
+      st256_slow: (va: bigint, address: number, info: number): void => {
+        const words = [0, 8, VECTOR_HI, VECTOR_HI + 8].map((at) =>
+          this.view.getBigUint64(address + at, true),
+        );
+        this.record('st256', va, ...words, info);
+        if (BigInt.asUintN(64, va) >> 12n === UNMAPPED_VA >> 12n) this.fault();
+      },
       tb_find: (): number => 0,
       t_args0: (): bigint => 42n,
       t_args3: (a: bigint, b: bigint, c: bigint): bigint => a + 2n * b + 3n * c + this.get(RAX),
@@ -177,7 +197,10 @@ export class OpMachine implements OpEnvironment {
       },
       t_needs_rip: (): bigint => BigInt.asIntN(64, this.get(SLOT_RIP)),
       ...Object.fromEntries(
-        HELPERS.filter((h) => /^f(add|sub|mul|div)_/.test(h.name)).map((h) => [h.name, softFloat(h.name)]),
+        HELPERS.filter((h) => /^v?f(add|sub|mul|div)(256)?_/.test(h.name)).map((h) => [
+          h.name,
+          softFloat(h.name),
+        ]),
       ),
     };
   }

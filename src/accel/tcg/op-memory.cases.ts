@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import type { IrBuilder } from '../../ir/builder.ts';
 import { type BaseOp, MEM_ALIGN, MEM_RMW, OP, type OpName } from '../../ir/ops.ts';
 import { FAULT_EXCEPTION, SLOT_FAULT, SLOT_RESTORE, SLOT_RIP } from '../../runtime/tcg/layout.ts';
-import { FP_FAST, RAX, RBX, RCX, XMM } from '../../runtime/x86/layout.ts';
+import { FP_FAST, RAX, RBX, RCX, VECTOR_HI, XMM } from '../../runtime/x86/layout.ts';
 import {
   BLOCK_RIP,
   goNext,
@@ -170,17 +170,107 @@ function wideTest(machine: OpMachine, backend: OpBackend): void {
   for (const opcode of [OP.ld128, OP.st128]) faultTest(machine, backend, opcode, XMM);
 }
 
+/** Both halves, aligned to 32 bytes where asked; one slow path for the whole access. */
+function longTest(machine: OpMachine, backend: OpBackend): void {
+  const [low, high] = [random128(9), random128(10)];
+  machine.reset();
+  machine.map(1, true, true);
+  machine.set128(XMM, low);
+  machine.set128(XMM + VECTOR_HI, high);
+  machine.set(RBX, PAGE_VA + 0x1008n);
+  machine.set(RCX, PAGE_VA + 32n);
+  backend.run((ir) => {
+    ir.mem(OP.st256, XMM, RBX, 1, -0x1000);
+    ir.mem(OP.ld256, XMM + 16, RBX, 1, -0x1000);
+    ir.mem(OP.st256, XMM + 16, RCX, 1 | MEM_ALIGN);
+    ir.mem(OP.ld256, XMM + 32, RCX, 1 | MEM_ALIGN);
+    goNext(ir);
+  });
+  assert.deepEqual(machine.calls, []);
+  assert.equal(hex(machine.get128(XMM + 32)), hex(low));
+  assert.equal(hex(machine.get128(XMM + 32 + VECTOR_HI)), hex(high));
+  assert.equal(machine.view.getBigUint64(HOST_PAGE + 8 + 16, true), BigInt.asUintN(64, high));
+  for (const [va, info] of [
+    [PAGE_VA + 16n, 1 | MEM_ALIGN],
+    [PAGE_VA + 4096n - 31n, 1],
+  ] as const) {
+    machine.reset();
+    machine.map(1, true, true);
+    machine.set(RBX, va);
+    backend.run((ir) => {
+      ir.mem(OP.st256, XMM, RBX, info);
+      ir.mem(OP.ld256, XMM + 16, RBX, info);
+      goNext(ir);
+    });
+    const words = [low, low >> 64n, high, high >> 64n].map((x) => BigInt.asUintN(64, x).toString(16));
+    const place = va.toString(16);
+    const bits = info.toString(16);
+    assert.deepEqual(machine.calls, [`st256 ${place} ${words.join(' ')} ${bits}`, `ld256 ${place} ${bits}`]);
+    assert.equal(machine.get(XMM + 16 + VECTOR_HI + 8), 0x14n);
+  }
+  for (const opcode of [OP.ld256, OP.st256]) faultTest(machine, backend, opcode, XMM);
+}
+
 export function memoryTests(machine: OpMachine, backend: OpBackend): void {
   for (const c of LOADS) test(`${backend.name}: ${c.name}`, () => loadTest(machine, backend, c));
   for (const [name, size] of STORES)
     test(`${backend.name}: ${name}`, () => storeTest(machine, backend, name, size));
   test(`${backend.name}: ld128, st128`, () => wideTest(machine, backend));
+  test(`${backend.name}: ld256, st256`, () => longTest(machine, backend));
 }
 
 export function floatTests(machine: OpMachine, backend: OpBackend): void {
   for (const name of ['fadd', 'fsub', 'fmul', 'fdiv'] as const) {
     for (const type of ['f32', 'f64'] as const) {
       test(`${backend.name}: ${name}_${type}`, () => floatTest(machine, backend, name, type));
+    }
+  }
+  for (const op of ['add', 'sub', 'mul', 'div'] as const)
+    for (const long of [false, true])
+      test(`${backend.name}: vf${op}${long ? '256' : ''}`, () => packedTest(machine, backend, op, long));
+}
+
+const COMPUTE = {
+  add: (a: number, b: number) => a + b,
+  sub: (a: number, b: number) => a - b,
+  mul: (a: number, b: number) => a * b,
+  div: (a: number, b: number) => a / b,
+} as const;
+
+/** All lanes are computed at once; one that is not acceptable sends the whole operation to the helper. */
+function packedTest(machine: OpMachine, backend: OpBackend, op: keyof typeof COMPUTE, long: boolean): void {
+  for (const type of ['f32', 'f64'] as const) {
+    const size = type === 'f64' ? 8 : 4;
+    const name = `vf${op}${long ? '256' : ''}_${type}` as const;
+    const at = (slot: number, i: number): number =>
+      machine.cpuBase + slot + (i * size < 16 ? i * size : i * size - 16 + VECTOR_HI);
+    const get = (slot: number, i: number): number =>
+      size === 8 ? machine.view.getFloat64(at(slot, i), true) : machine.view.getFloat32(at(slot, i), true);
+    const put = (slot: number, i: number, x: number): void => {
+      if (size === 8) machine.view.setFloat64(at(slot, i), x, true);
+      else machine.view.setFloat32(at(slot, i), x, true);
+    };
+    const count = (long ? 32 : 16) / size;
+    for (const bad of [-1, 0, count - 1]) {
+      for (const x of [0, Infinity, NaN, 1e-310, size === 4 ? 1e-40 : 1e-309]) {
+        machine.reset();
+        machine.set(FP_FAST, 1n);
+        for (let i = 0; i < count; i++) {
+          put(XMM, i, i + 1.5);
+          put(XMM + 16, i, i === bad ? x : 3 - i * 0.375 || 7);
+        }
+        machine.set128(XMM + 32, 0n);
+        backend.run((ir) => {
+          ir.farith(OP[name], XMM + 32, XMM, XMM + 16);
+          goNext(ir);
+        });
+        assert.deepEqual(machine.calls, bad < 0 ? [] : [name], `${name} ${bad} ${x}`);
+        if (bad >= 0) continue;
+        for (let i = 0; i < count; i++) {
+          const r = COMPUTE[op](get(XMM, i), get(XMM + 16, i));
+          assert.equal(get(XMM + 32, i), size === 4 ? Math.fround(r) : r);
+        }
+      }
     }
   }
 }

@@ -527,8 +527,16 @@ export class RegionContext implements LoweringContext {
     this.code.i32(0);
   }
 
-  storeState(opcode: number): void {
-    this.code.mem(opcode, this.cpuBase + (this.words[this.at]! >>> 16));
+  storeState(opcode: number, extra = 0): void {
+    this.code.mem(opcode, this.cpuBase + (this.words[this.at]! >>> 16) + extra);
+  }
+
+  vector(field: 'a' | 'b' | 'd', extra: number): void {
+    const w = this.words;
+    const { at } = this;
+    const slot = field === 'a' ? w[at + 1]! & 0xffff : field === 'b' ? w[at + 1]! >>> 16 : w[at]! >>> 16;
+    this.code.i32(0);
+    this.code.mem(W.V128_LOAD, this.cpuBase + slot + extra);
   }
 
   loadControl(opcode: number, offset: number): void {
@@ -605,13 +613,26 @@ export class RegionContext implements LoweringContext {
     this.loadControl(W.V128_LOAD, SCRATCH);
   }
 
+  slowLoad256(va: number): void {
+    this.slowState(va, this.imports.load256());
+  }
+
+  slowStore256(va: number): void {
+    this.slowState(va, this.imports.store256());
+  }
+
   slowStore128(va: number): void {
+    this.slowState(va, this.imports.store128());
+  }
+
+  /** Passes the address of operand d to the runtime. */
+  private slowState(va: number, index: number): void {
     const { code } = this;
     this.storePosition(this.restoreWord);
     code.localGet(va);
     code.i32(this.cpuBase + (this.words[this.at]! >>> 16));
     code.i32(this.knownInfo);
-    code.op1(W.CALL, this.imports.store128());
+    code.op1(W.CALL, index);
     this.loadControl(W.I32_LOAD, SLOT_FAULT);
     this.control.faultIf(1);
   }

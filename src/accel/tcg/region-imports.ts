@@ -41,6 +41,14 @@ export class RegionImports {
     return this.function('ld128_slow', [W.I64, W.I32, W.I32], []);
   }
 
+  load256(): number {
+    return this.function('ld256_slow', [W.I64, W.I32, W.I32], []);
+  }
+
+  store256(): number {
+    return this.function('st256_slow', [W.I64, W.I32, W.I32], []);
+  }
+
   store128(): number {
     return this.function('st128_slow', [W.I64, W.I32, W.I32], []);
   }

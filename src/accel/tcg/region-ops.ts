@@ -49,9 +49,9 @@ function flagsOf(info: OpInfo): number {
     case 'call':
       return CALL | READS_A | READS_B | READS_C | WRITES_D;
     case 'memory-read':
-      return FAULTS | READS_A | (info.base === 'ld128' ? BYTES_D : WRITES_D);
+      return FAULTS | READS_A | (info.base === 'ld128' || info.base === 'ld256' ? BYTES_D : WRITES_D);
     case 'memory-write':
-      return FAULTS | READS_A | (info.base === 'st128' ? BYTES_D : READS_D);
+      return FAULTS | READS_A | (info.base === 'st128' || info.base === 'st256' ? BYTES_D : READS_D);
     case 'state':
       return info.base.startsWith('put') ? READS_A | BYTES_D : FAULTS | BYTES_A | BYTES_B | BYTES_D;
     default:

@@ -120,7 +120,7 @@ export function invalid(): void {
 }
 
 /** Brings rSig:rExt, not zero, to the form with its top bit set. */
-function normalise(): void {
+export function normalise(): void {
   if (rSig == 0) {
     rSig = rExt;
     rExt = 0;

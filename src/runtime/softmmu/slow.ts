@@ -3,7 +3,7 @@
 import {
   TLB_AUX, TLB_READ, TLB_SLOW_MMIO, TLB_SLOW_NOTDIRTY, TLB_SLOW_ROM, TLB_SLOW_WATCH, TLB_WRITE, FAULT_SMC,
 } from '../tcg/layout';
-import { FAULT, HFLAGS, HF_CS64, HF_LMA, HF_ONE_INSN } from '../x86/layout';
+import { FAULT, HFLAGS, HF_CS64, HF_LMA, HF_ONE_INSN, VECTOR_HI } from '../x86/layout';
 import { ACCESS_READ, ACCESS_WRITE } from '../x86/page-walk';
 import { noteDataAccess } from '../x86/debug';
 import { raiseGp } from '../x86/raise';
@@ -117,48 +117,62 @@ export function st_slow(va: i64, value: i64, sizeInfo: i32): void {
   for (let i = inFirst; i < size; i++, value >>= 8) storeWithin(other, second + (i - inFirst), 1, value);
 }
 
-/** 16 bytes from va to the memory address dst. */
-export function ld128_slow(va: i64, dst: i32, info: i32): void {
-  if ((info & MEM_ALIGN) != 0 && (va & 15) != 0) return raiseGp(0);
+/** Byte i of a vector's image in the register file: the upper half of 256 bits lies VECTOR_HI behind the lower. */
+// @ts-ignore: decorator
+@inline function vectorByte(i: i32): i32 { return i < 16 ? i : i - 16 + VECTOR_HI; }
+
+/** `size` (16 or 32) bytes from va to the vector at memory address dst. */
+function loadVector(va: u64, dst: i32, info: i32, size: i32): void {
+  if ((info & MEM_ALIGN) != 0 && (<i32>va & (size - 1)) != 0) return raiseGp(0);
   const mmu = info & MEM_MMU_MASK;
   const entry = tlbEntry(va, mmu, readAccess(info), info);
   if (entry == 0) return;
-  if ((load<u32>(entry, TLB_READ) & TLB_SLOW_WATCH) != 0) noteDataAccess(va, 16, false);
+  if ((load<u32>(entry, TLB_READ) & TLB_SLOW_WATCH) != 0) noteDataAccess(va, size, false);
   const inFirst = 0x1000 - (<i32>va & 0xfff);
-  if (inFirst >= 16) {
-    const lo = loadWithin(entry, va, 8);
-    store<u64>(dst, loadWithin(entry, va + 8, 8), 8);
-    store<u64>(dst, lo);
+  if (inFirst >= size) {
+    for (let i = 0; i < size; i += 8) store<u64>(dst + vectorByte(i), loadWithin(entry, va + i, 8));
     return;
   }
   const second = nextPage(va, info);
   const other = tlbEntry(second, mmu, readAccess(info), info);
   if (other == 0) return;
-  for (let i = 0; i < inFirst; i++) store<u8>(dst + i, <u8>loadWithin(entry, va + i, 1));
-  for (let i = inFirst; i < 16; i++) store<u8>(dst + i, <u8>loadWithin(other, second + (i - inFirst), 1));
+  for (let i = 0; i < inFirst; i++) store<u8>(dst + vectorByte(i), <u8>loadWithin(entry, va + i, 1));
+  for (let i = inFirst; i < size; i++) {
+    store<u8>(dst + vectorByte(i), <u8>loadWithin(other, second + (i - inFirst), 1));
+  }
 }
 
-/** 16 bytes from the memory address src to va. */
-export function st128_slow(va: i64, src: i32, info: i32): void {
-  if ((info & MEM_ALIGN) != 0 && (va & 15) != 0) return raiseGp(0);
+function storeVector(va: u64, src: i32, info: i32, size: i32): void {
+  if ((info & MEM_ALIGN) != 0 && (<i32>va & (size - 1)) != 0) return raiseGp(0);
   const mmu = info & MEM_MMU_MASK;
   const entry = tlbEntry(va, mmu, ACCESS_WRITE, info);
   if (entry == 0) return;
-  if ((load<u32>(entry, TLB_WRITE) & TLB_SLOW_WATCH) != 0) noteDataAccess(va, 16, true);
+  if ((load<u32>(entry, TLB_WRITE) & TLB_SLOW_WATCH) != 0) noteDataAccess(va, size, true);
   const inFirst = 0x1000 - (<i32>va & 0xfff);
-  if (inFirst >= 16) {
-    if (!mayStore(entry, va, 16)) return;
-    storeWithin(entry, va, 8, load<u64>(src));
-    storeWithin(entry, va + 8, 8, load<u64>(src, 8));
+  if (inFirst >= size) {
+    if (!mayStore(entry, va, size)) return;
+    for (let i = 0; i < size; i += 8) storeWithin(entry, va + i, 8, load<u64>(src + vectorByte(i)));
     return;
   }
   const second = nextPage(va, info);
   const other = tlbEntry(second, mmu, ACCESS_WRITE, info);
   if (other == 0) return;
-  if (!mayStore(entry, va, inFirst) || !mayStore(other, second, 16 - inFirst)) return;
-  for (let i = 0; i < inFirst; i++) storeWithin(entry, va + i, 1, load<u8>(src + i));
-  for (let i = inFirst; i < 16; i++) storeWithin(other, second + (i - inFirst), 1, load<u8>(src + i));
+  if (!mayStore(entry, va, inFirst) || !mayStore(other, second, size - inFirst)) return;
+  for (let i = 0; i < inFirst; i++) storeWithin(entry, va + i, 1, load<u8>(src + vectorByte(i)));
+  for (let i = inFirst; i < size; i++) {
+    storeWithin(other, second + (i - inFirst), 1, load<u8>(src + vectorByte(i)));
+  }
 }
+
+/** 16 bytes from va to the memory address dst. */
+export function ld128_slow(va: i64, dst: i32, info: i32): void { loadVector(va, dst, info, 16); }
+
+/** 16 bytes from the memory address src to va. */
+export function st128_slow(va: i64, src: i32, info: i32): void { storeVector(va, src, info, 16); }
+
+/** 32 bytes; dst and src are the lower half's address in the register file. */
+export function ld256_slow(va: i64, dst: i32, info: i32): void { loadVector(va, dst, info, 32); }
+export function st256_slow(va: i64, src: i32, info: i32): void { storeVector(va, src, info, 32); }
 
 /**
  * Memory address of `size` bytes at va for a read-modify-write done by the caller, or 0: FAULT is set, or the

@@ -4,6 +4,7 @@
 
 import { ADD, DIV, MAX, MIN, MUL, SQRT, SUB, arith32, arith64 } from '../softfloat/binary';
 
+import { VECTOR_HI } from './layout';
 import { CPU } from './state';
 
 import { enterSse, fast, nearlyFast, report } from './sse-env';
@@ -270,6 +271,64 @@ export function sse_packed(op: i64, d: i64, s: i64): void {
   packedResult = wide ? soft64(o, a, b) : soft32(o, a, b);
   if (report()) v128.store(pd, packedResult);
 }
+
+/** Slow path of the IR operations vfadd … vfdiv256: d ← a op b on `count` halves; lanes are written together. */
+function packedSlow(op: i32, d: i32, a: i32, b: i32, count: i32): void {
+  const wide = (op & PACKED_F64) != 0;
+  const o = op & 7;
+  if (fast()) {
+    if (tryHalf(o, a, b, wide)) {
+      const lower = packedResult;
+      if (count == 1) {
+        v128.store(CPU + d, lower);
+        return;
+      }
+      if (tryHalf(o, a + VECTOR_HI, b + VECTOR_HI, wide)) {
+        v128.store(CPU + d, lower);
+        v128.store(CPU + d + VECTOR_HI, packedResult);
+        return;
+      }
+    }
+  }
+  enterSse();
+  const lower = softHalf(o, a, b, wide);
+  let high = lower;
+  if (count == 2) high = softHalf(o, a + VECTOR_HI, b + VECTOR_HI, wide);
+  if (!report()) return;
+  v128.store(CPU + d, lower);
+  if (count == 2) v128.store(CPU + d + VECTOR_HI, high);
+}
+
+@inline
+function tryHalf(op: i32, a: i32, b: i32, wide: bool): bool {
+  const x = v128.load(CPU + a);
+  const y = v128.load(CPU + b);
+  return wide ? tryPacked64(op, x, y) : tryPacked32(op, x, y);
+}
+
+@inline
+function softHalf(op: i32, a: i32, b: i32, wide: bool): v128 {
+  const x = v128.load(CPU + a);
+  const y = v128.load(CPU + b);
+  return wide ? soft64(op, x, y) : soft32(op, x, y);
+}
+
+export function vfadd_f32(d: i64, a: i64, b: i64): void { packedSlow(ADD, i32(d), i32(a), i32(b), 1); }
+export function vfadd_f64(d: i64, a: i64, b: i64): void { packedSlow(ADD | PACKED_F64, i32(d), i32(a), i32(b), 1); }
+export function vfsub_f32(d: i64, a: i64, b: i64): void { packedSlow(SUB, i32(d), i32(a), i32(b), 1); }
+export function vfsub_f64(d: i64, a: i64, b: i64): void { packedSlow(SUB | PACKED_F64, i32(d), i32(a), i32(b), 1); }
+export function vfmul_f32(d: i64, a: i64, b: i64): void { packedSlow(MUL, i32(d), i32(a), i32(b), 1); }
+export function vfmul_f64(d: i64, a: i64, b: i64): void { packedSlow(MUL | PACKED_F64, i32(d), i32(a), i32(b), 1); }
+export function vfdiv_f32(d: i64, a: i64, b: i64): void { packedSlow(DIV, i32(d), i32(a), i32(b), 1); }
+export function vfdiv_f64(d: i64, a: i64, b: i64): void { packedSlow(DIV | PACKED_F64, i32(d), i32(a), i32(b), 1); }
+export function vfadd256_f32(d: i64, a: i64, b: i64): void { packedSlow(ADD, i32(d), i32(a), i32(b), 2); }
+export function vfadd256_f64(d: i64, a: i64, b: i64): void { packedSlow(ADD | PACKED_F64, i32(d), i32(a), i32(b), 2); }
+export function vfsub256_f32(d: i64, a: i64, b: i64): void { packedSlow(SUB, i32(d), i32(a), i32(b), 2); }
+export function vfsub256_f64(d: i64, a: i64, b: i64): void { packedSlow(SUB | PACKED_F64, i32(d), i32(a), i32(b), 2); }
+export function vfmul256_f32(d: i64, a: i64, b: i64): void { packedSlow(MUL, i32(d), i32(a), i32(b), 2); }
+export function vfmul256_f64(d: i64, a: i64, b: i64): void { packedSlow(MUL | PACKED_F64, i32(d), i32(a), i32(b), 2); }
+export function vfdiv256_f32(d: i64, a: i64, b: i64): void { packedSlow(DIV, i32(d), i32(a), i32(b), 2); }
+export function vfdiv256_f64(d: i64, a: i64, b: i64): void { packedSlow(DIV | PACKED_F64, i32(d), i32(a), i32(b), 2); }
 
 function soft64(op: i32, a: v128, b: v128): v128 {
   const r0 = arith64(op, i64x2.extract_lane(a, 0), i64x2.extract_lane(b, 0));

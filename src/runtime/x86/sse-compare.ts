@@ -29,24 +29,29 @@ export function sse_comi(kind: i64, a: i64, b: i64): i64 {
   return o == 1 ? 0 : o == -1 ? 1 : o == 0 ? 0x40 : 0x45;
 }
 
-/** Whether predicate p (SDM Vol. 2 CMPPD table 3-1, 0..7) holds for an order. */
+/** By predicate 0..15, four bits: less, equal, greater, unordered (SDM Vol. 2 CMPPD table 3-1). */
+const HOLDS: u64 = 0xf4650b9a7ced8312;
+/** Predicates 0..15 that signal for quiet NaNs; 16..31 are the same predicates with that reversed. */
+const SIGNALS: i32 = 0x6666;
+
+@inline
+function truth(p: i32): i32 {
+  return i32(HOLDS >> ((p & 15) << 2)) & 15;
+}
+
+/** Whether predicate p holds for an order (-1, 0, 1, 2 unordered). */
 @inline
 function holds(p: i32, o: i32): bool {
-  switch (p & 3) {
-    case 0: return (o == 0) != (p > 3);
-    case 1: return (o == -1) != (p > 3);
-    case 2: return (o == -1 || o == 0) != (p > 3);
-    default: return (o == 2) != (p > 3);
-  }
+  return ((truth(p) >> (o + 1)) & 1) != 0;
 }
 
 /**
- * CMPPS (kind 0), CMPSS (1), CMPPD (2), CMPSD (3): d ← mask of d predicate s; the predicate is in bits 4..2 of `kind`.
+ * CMPPS (kind 0), CMPSS (1), CMPPD (2), CMPSD (3): d ← mask of d predicate s; the predicate is in bits 6..2 of `kind`.
  */
 export function sse_cmp(kind: i64, d: i64, s: i64): void {
   const k = i32(kind) & 3;
-  const p = i32(kind >> 2) & 7;
-  const signalling = (p & 3) == 1 || (p & 3) == 2;
+  const p = i32(kind >> 2) & 31;
+  const signalling = ((SIGNALS >> (p & 15)) & 1) != p >> 4;
   const pd = CPU + i32(d);
   const ps = CPU + i32(s);
   if (tryCompare(k, p, pd, ps)) return;
@@ -93,13 +98,11 @@ function tryCompare(k: i32, p: i32, pd: i32, ps: i32): bool {
   const a = v128.load(pd);
   const b = v128.load(ps);
   if (!(k == 0 ? allPlain32(a) && allPlain32(b) : allPlain64(a) && allPlain64(b))) return false;
-  let r: v128;
-  switch (p & 3) {
-    case 0: r = k == 0 ? f32x4.eq(a, b) : f64x2.eq(a, b); break;
-    case 1: r = k == 0 ? f32x4.lt(a, b) : f64x2.lt(a, b); break;
-    case 2: r = k == 0 ? f32x4.le(a, b) : f64x2.le(a, b); break;
-    default: r = i64x2.splat(0); break;
-  }
-  v128.store(pd, p > 3 ? v128.not(r) : r);
+  const t = truth(p);
+  let r = i64x2.splat(0);
+  if ((t & 1) != 0) r = k == 0 ? f32x4.lt(a, b) : f64x2.lt(a, b);
+  if ((t & 2) != 0) r = v128.or(r, k == 0 ? f32x4.eq(a, b) : f64x2.eq(a, b));
+  if ((t & 4) != 0) r = v128.or(r, k == 0 ? f32x4.gt(a, b) : f64x2.gt(a, b));
+  v128.store(pd, r);
   return true;
 }

@@ -36,6 +36,22 @@ export function nearlyFast(): bool {
   return (get32(MXCSR) & 0xffc0) == 0x1f80;
 }
 
+let collecting: bool = false;
+let collected: i32 = 0;
+
+/** The lanes of a 256-bit operation report together: between the two nothing is raised. */
+export function sse_collect(): void {
+  collecting = true;
+  collected = 0;
+}
+
+export function sse_report(): void {
+  collecting = false;
+  flags = collected;
+  masks = i32(get(MXCSR) >> 7) & 63;
+  report();
+}
+
 /** Sets up the soft-float environment of one SSE instruction. */
 export function enterSse(): void {
   const m = u32(get(MXCSR));
@@ -54,6 +70,10 @@ export function enterSse(): void {
  */
 export function report(): bool {
   if (flags == 0) return true;
+  if (collecting) {
+    collected |= flags;
+    return true;
+  }
   let f = flags;
   if ((f & ~masks & 7) != 0) f &= 7;
   const m = u32(get(MXCSR));

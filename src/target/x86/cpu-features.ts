@@ -116,17 +116,6 @@ export const FEATURE_BITS: ReadonlyMap<string, FeatureBit> = new Map([
   }),
 ]);
 
-/** Features under construction: only who asks for one by `+name` gets it. */
-export const NOT_IMPLEMENTED_YET: ReadonlySet<string> = new Set([
-  'avx',
-  'avx2',
-  'fma',
-  'f16c',
-  'vaes',
-  'vpclmulqdq',
-  'gfni',
-]);
-
 /** Other spellings of a name. */
 const ALIASES: Readonly<Record<string, string>> = {
   'sse4-1': 'sse4.1',

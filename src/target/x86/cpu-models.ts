@@ -1,6 +1,6 @@
 /** CPU models of `-cpu`, by the names users know from QEMU. */
 import { UserError } from '../../util/errors.ts';
-import { FEATURE_BITS, featureName, NOT_IMPLEMENTED_YET } from './cpu-features.ts';
+import { FEATURE_BITS, featureName } from './cpu-features.ts';
 import { NOT_IMPLEMENTED, WITH_ARCH_CAPABILITIES } from './cpu-known-features.ts';
 import { type CpuVendor, MODEL_ROWS, type ModelRow, type ModelVersion } from './cpu-model-table.ts';
 
@@ -87,9 +87,7 @@ function allModels(): Map<string, Named> {
     });
   }
   const generic = models.get('qemu64')!;
-  const all = [...FEATURE_BITS.keys()].filter(
-    (name) => !NOT_IN_MAX.has(name) && !NOT_IMPLEMENTED_YET.has(name),
-  );
+  const all = [...FEATURE_BITS.keys()].filter((name) => !NOT_IN_MAX.has(name));
   models.set('max', { ...generic, name: 'max', brand: 'Lyrebird TCG CPU', features: new Set(all) });
   return models;
 }
@@ -169,7 +167,7 @@ export function parseCpu(text: string, long = true): CpuModel {
   const base = models().get(name);
   if (!base) throw new UserError('cpu-model', `unknown CPU model '${name}' ("-cpu help" lists them)`);
   const draft: Draft = { model: base, features: new Set(), missing: new Set(), check: true, enforce: false };
-  for (const feature of base.features) addFeature(draft, feature, base.name === 'max');
+  for (const feature of base.features) addFeature(draft, feature);
   for (const option of options) applyOption(draft, option);
   const { features, missing } = draft;
   if (!long) features.delete('lm');
@@ -179,10 +177,10 @@ export function parseCpu(text: string, long = true): CpuModel {
   return { ...draft.model, features, missing: draft.check ? [...missing] : [] };
 }
 
-/** A feature by its known name; false if nobody knows it. `early`: even if it is under construction. */
-function addFeature(draft: Draft, text: string, early: boolean): boolean {
+/** A feature by its known name; false if nobody knows it. */
+function addFeature(draft: Draft, text: string): boolean {
   const name = featureName(text);
-  if (name !== undefined && (early || !NOT_IMPLEMENTED_YET.has(name))) {
+  if (name !== undefined) {
     draft.features.add(name);
     draft.missing.delete(name);
     return true;
@@ -238,7 +236,7 @@ function applyOption(draft: Draft, option: string): void {
   const on = sign === '' ? value !== 'off' : sign === '+';
   if (name === 'check') draft.check = on;
   else if (name === 'enforce') draft.enforce = on;
-  else if (!(on ? addFeature(draft, name, true) : removeFeature(draft, name)))
+  else if (!(on ? addFeature(draft, name) : removeFeature(draft, name)))
     throw new UserError('cpu-feature', `unknown CPU feature '${option}'`);
 }
 

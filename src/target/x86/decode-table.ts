@@ -82,7 +82,7 @@ export interface Dispatch {
   /** OF_* by map << 8 | opcode. */
   readonly opcodeFlags: Uint8Array;
   /** Row number, or with OF_VARIANTS the index of 64 entries in `variants`: prefix << 4 | register form << 3 | reg. */
-  readonly opcodeEntry: Uint16Array;
+  readonly opcodeEntry: Uint32Array;
   /** Row numbers; with SUBTABLE set: index of 8 entries in `byRm`. */
   readonly variants: Uint16Array;
   readonly byRm: Uint16Array;
@@ -202,9 +202,11 @@ function compileDispatch(entries: readonly Entry[], rows: readonly InsnRow[], is
 
 function pack(slots: Map<number, OpcodeSlot>, rows: readonly InsnRow[]): Dispatch {
   const opcodeFlags = new Uint8Array(OPCODE_INDEXES);
-  const opcodeEntry = new Uint16Array(OPCODE_INDEXES);
+  const opcodeEntry = new Uint32Array(OPCODE_INDEXES);
   const variants: number[] = [];
   const byRm: number[] = [];
+  /** Where cells without rows of their own by rm stand: the lengths and widths of VEX mostly share theirs. */
+  const known = new Map<string, number>();
   for (const [index, slot] of slots) {
     const modrm = slot.rows.filter((n) => rowUsesModrm(rows[n]!)).length;
     if (modrm !== 0 && modrm !== slot.rows.length)
@@ -222,8 +224,12 @@ function pack(slots: Map<number, OpcodeSlot>, rows: readonly InsnRow[]): Dispatc
       continue;
     }
     opcodeFlags[index]! |= OF_VARIANTS;
-    opcodeEntry[index] = variants.length;
+    const key = slot.rm.size === 0 ? slot.cells.join() : '';
+    const same = known.get(key);
+    opcodeEntry[index] = same ?? variants.length;
+    if (same !== undefined) continue;
     if (slot.rm.size === 0) {
+      known.set(key, variants.length);
       variants.push(...slot.cells);
       continue;
     }

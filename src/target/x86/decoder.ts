@@ -91,9 +91,10 @@ export class Decoder {
   segOverride = -1;
   /** REX byte or 0. */
   rex = 0;
-  /** VEX-encoded; vector length 0 = 128, 1 = 256 bits; register of VEX.vvvv. */
+  /** VEX-encoded; vector length 0 = 128, 1 = 256 bits; VEX.W; register of VEX.vvvv. */
   vex = false;
   vexL = 0;
+  vexW = false;
   vvvv = 0;
   /** ModRM fields with REX applied to reg and rm; `isMem` = memory form. */
   mod = 0;
@@ -265,6 +266,7 @@ export class Decoder {
     this.rex = this.code64 ? 0x40 | rex | (w << 3) : 0;
     this.vex = true;
     this.vexL = (p >> 2) & 1;
+    this.vexW = w !== 0;
     this.vvvv = (~p >> 3) & (this.code64 ? 15 : 7);
     this.opPrefix = (p & 3) === 1;
     this.repPrefix = (p & 3) === 2 ? 0xf3 : (p & 3) === 3 ? 0xf2 : 0;

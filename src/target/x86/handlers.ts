@@ -3,11 +3,12 @@ import { compileTables } from './decode-table.ts';
 import type { FeatureSet } from './features.ts';
 import type { HandlerNames, InsnTable, OpcodeMap } from './insn-row.ts';
 import { threeByte38, twoByte } from './table-0f.ts';
-import { vex0f } from './table-avx.ts';
+import { fmaRows, vex0f, vex0f3a, vex0f38 } from './table-avx.ts';
 import { adx38, bmi3a, bmi38 } from './table-bmi.ts';
 import { oneByte } from './table-onebyte.ts';
 import { sha3a, sha38 } from './table-sha.ts';
 import { simd0f, simd0f3a, simd0f38 } from './table-sse.ts';
+import { vexRows } from './table-vex.ts';
 import { x87Table } from './table-x87.ts';
 import { aluHandlers } from './translate-alu.ts';
 import { avxHandlers } from './translate-avx.ts';
@@ -25,6 +26,7 @@ import { systemHandlers } from './translate-system.ts';
 import { x87Handlers } from './translate-x87.ts';
 import { xsaveHandlers } from './translate-xsave.ts';
 import type { Handler } from './translator.ts';
+import { vexForm } from './vector-operands.ts';
 
 /** All opcode tables by map; the order of tables of one map does not matter. */
 export const X86_TABLES: readonly (readonly [OpcodeMap, InsnTable])[] = [
@@ -41,6 +43,12 @@ export const X86_TABLES: readonly (readonly [OpcodeMap, InsnTable])[] = [
   [7, bmi3a],
   [2, sha38],
   [3, sha3a],
+  [6, vex0f38],
+  [6, fmaRows],
+  [7, vex0f3a],
+  [5, vexRows(simd0f)],
+  [6, vexRows(simd0f38)],
+  [7, vexRows(simd0f3a)],
 ];
 
 type IntegerHandler =
@@ -52,6 +60,12 @@ type IntegerHandler =
   | HandlerNames<typeof adx38>
   | HandlerNames<typeof sha38>
   | HandlerNames<typeof sha3a>;
+
+/** Handlers of AVX that no SSE instruction has. */
+type AvxHandler = Exclude<
+  HandlerNames<typeof vex0f> | HandlerNames<typeof vex0f38> | HandlerNames<typeof vex0f3a>,
+  keyof typeof simdHandlers
+>;
 
 /** A row without a handler does not compile. */
 const integerHandlers = {
@@ -74,7 +88,7 @@ export const X86_HANDLERS: Readonly<Record<string, Handler>> = {
   ...integerHandlers,
   ...x87Handlers,
   ...simdHandlers,
-  ...avxHandlers,
+  ...(avxHandlers satisfies Record<AvxHandler, Handler>),
 };
 
 export interface X86Tables {
@@ -83,8 +97,24 @@ export interface X86Tables {
   readonly handlers: readonly Handler[];
 }
 
+/** Handlers of instructions whose first operand is a source too: they write no vector register. */
+const NO_DESTINATION: ReadonlySet<string> = new Set([
+  'comi',
+  'ptest',
+  'vtestps',
+  'vtestpd',
+  'maskmov',
+  'pcmpistr',
+  'pcmpestr',
+]);
+
 /** Compiles the tables for a CPU with the given features. */
 export function buildX86Tables(features: FeatureSet): X86Tables {
   const table = compileTables(X86_TABLES, features);
-  return { table, handlers: table.rows.map((row) => X86_HANDLERS[row.as ?? row.name]!) };
+  const handlers = table.rows.map((row, n) => {
+    const name = row.as ?? row.name;
+    const handler = X86_HANDLERS[name]!;
+    return table.rowMap[n]! > 3 && !NO_DESTINATION.has(name) ? vexForm(handler) : handler;
+  });
+  return { table, handlers };
 }

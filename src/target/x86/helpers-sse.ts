@@ -17,7 +17,26 @@ export const sseHelpers = {
   fdiv_f32: { args: 3, faults: true, doc: '(d, a, b)' },
   fdiv_f64: { args: 3, faults: true, doc: '(d, a, b)' },
 
+  vfadd_f32: { args: 3, faults: true, doc: '(d, a, b)' },
+  vfadd_f64: { args: 3, faults: true, doc: '(d, a, b)' },
+  vfsub_f32: { args: 3, faults: true, doc: '(d, a, b)' },
+  vfsub_f64: { args: 3, faults: true, doc: '(d, a, b)' },
+  vfmul_f32: { args: 3, faults: true, doc: '(d, a, b)' },
+  vfmul_f64: { args: 3, faults: true, doc: '(d, a, b)' },
+  vfdiv_f32: { args: 3, faults: true, doc: '(d, a, b)' },
+  vfdiv_f64: { args: 3, faults: true, doc: '(d, a, b)' },
+  vfadd256_f32: { args: 3, faults: true, doc: '(d, a, b)' },
+  vfadd256_f64: { args: 3, faults: true, doc: '(d, a, b)' },
+  vfsub256_f32: { args: 3, faults: true, doc: '(d, a, b)' },
+  vfsub256_f64: { args: 3, faults: true, doc: '(d, a, b)' },
+  vfmul256_f32: { args: 3, faults: true, doc: '(d, a, b)' },
+  vfmul256_f64: { args: 3, faults: true, doc: '(d, a, b)' },
+  vfdiv256_f32: { args: 3, faults: true, doc: '(d, a, b)' },
+  vfdiv256_f64: { args: 3, faults: true, doc: '(d, a, b)' },
+
   // ---- floating point
+  sse_collect: { args: 0, doc: 'until sse_report, exceptions are collected and not raised' },
+  sse_report: { args: 0, faults: true, doc: 'raises what was collected' },
   fsqrt_f32: { args: 2, faults: true, doc: '(d, s): SQRTSS' },
   fsqrt_f64: { args: 2, faults: true, doc: '(d, s): SQRTSD' },
   fminmax_f32: { args: 3, faults: true, doc: '(d, s, maximum): MINSS, MAXSS' },
@@ -89,5 +108,32 @@ export const sseHelpers = {
     args: 3,
     doc: '(op, d, s): 0 SHA1NEXTE, 1 SHA1MSG1, 2 SHA1MSG2, 3 SHA256RNDS2, 4 SHA256MSG1, 5 SHA256MSG2, 8..11 SHA1RNDS4 with its imm',
   },
+  gf2p8_mul: { args: 2, doc: '(d, s): GF2P8MULB' },
+  gf2p8_affine: { args: 3, doc: '(d, s, imm8 | inverse << 8): GF2P8AFFINEQB, GF2P8AFFINEINVQB' },
+
+  // ---- AVX; `regs` = slots of up to four operands, 16 bits each, lowest first; the upper lanes lie VECTOR_HI behind
+  avx_permute_dwords: { args: 1, doc: '(regs d, index, source): VPERMD' },
+  avx_shift_variable: {
+    args: 2,
+    doc: '(0 left, 1 right, 2 arithmetic | 64-bit elements << 2, regs d, a, b): one lane of VPSLLVD …',
+  },
+  avx_masked_load: {
+    args: 3,
+    faults: true,
+    doc: '(linear address, regs d, mask, element bytes 4 or 8 | vector bytes << 8): VMASKMOVPS …',
+  },
+  avx_masked_store: { args: 3, faults: true, doc: '(linear address, regs s, mask, bytes as above)' },
+  avx_gather: {
+    args: 2,
+    faults: true,
+    doc: '(base address, regs d, index, mask, 0 data 64 bits, 1 index 64 bits, 2 vector of 256, 3 address 32 bits, 4..5 scale, 6..8 segment)',
+  },
+  avx_fma: {
+    args: 2,
+    faults: true,
+    doc: '(regs d, a, b, c, 0 f64, 1 scalar, 2 negate a * b, 3 negate c in even lanes, 4 in odd lanes, 5 256 bits)',
+  },
+  f16c_from_half: { args: 2, faults: true, doc: '(d, s): four of VCVTPH2PS' },
+  f16c_to_half: { args: 3, faults: true, doc: '(d, s, imm8): four of VCVTPS2PH' },
   aes_keygen: { args: 3, doc: '(d, s, rcon)' },
 } as const satisfies HelperTable;

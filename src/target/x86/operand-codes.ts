@@ -171,6 +171,7 @@ export const OPERANDS = {
   Wq: [K_W, 8],
   Wd: [K_W, 4],
   Ww: [K_W, 2],
+  Wb: [K_W, 1],
   Udq: [K_U, 16],
   Ups: [K_U, 16],
   Upd: [K_U, 16],

@@ -11,6 +11,7 @@ import {
   SEG_SELECTOR,
   SEG_STRIDE,
   SS,
+  VECTOR_TEMP,
   XMM,
 } from '../../runtime/x86/layout.ts';
 import { BASE_NONE, BASE_RIP } from './decoder.ts';
@@ -87,6 +88,7 @@ export class Operands extends LazyFlags {
   nextHi = 0;
 
   // ---- linear address of the memory operand, once `ea` has run for this instruction
+  private vectorTempNext = VECTOR_TEMP;
   private eaReady = false;
   private eaSlot = 0;
   private eaDisp = 0;
@@ -100,6 +102,7 @@ export class Operands extends LazyFlags {
 
   protected beginInsnOperands(): void {
     this.eaReady = false;
+    this.vectorTempNext = VECTOR_TEMP;
   }
 
   temp(): number {
@@ -501,6 +504,23 @@ export class Operands extends LazyFlags {
 
   get xmmRm(): number {
     return XMM + (this.rm << 4);
+  }
+
+  /** Of the register named by VEX.vvvv. */
+  get xmmV(): number {
+    return XMM + (this.vvvv << 4);
+  }
+
+  /** Of the register named by bits 7..4 of the immediate byte; bit 7 is ignored outside 64-bit code. */
+  get xmmImm(): number {
+    return XMM + (((this.immLo >> 4) & (this.code64 ? 15 : 7)) << 4);
+  }
+
+  /** A 256-bit temporary of this instruction, always in memory: its offset may be passed to helpers in any form. */
+  vectorTemp(): number {
+    const t = this.vectorTempNext;
+    this.vectorTempNext = t + 16;
+    return t;
   }
 
   /** State offset of operand n, an XMM register (not memory). */

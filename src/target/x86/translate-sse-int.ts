@@ -1,60 +1,72 @@
 import { NO_SLOT, OP } from '../../ir/ops.ts';
-import { RAX, RDX } from '../../runtime/x86/layout.ts';
+import { RAX, RDX, VECTOR_HI, XMM } from '../../runtime/x86/layout.ts';
 import { HELPER } from './helpers.ts';
 import type { Handler, Translator } from './translator.ts';
 import {
   callOffsets,
   concat,
+  eachLane,
   enterMmx,
+  first,
   halves,
+  inPlace,
   isMmx,
+  lanes,
   lanewise,
+  lastSource,
   mmxSlot,
   shuffle,
   source,
   splatWord,
   unavailable,
+  upper,
   widen,
   writeMmx,
+  zeroUpper,
   zeroVector,
 } from './vector-operands.ts';
 
-/** d = op(d, s) with one wasm operation. */
+/** d = a op b with one wasm operation. */
 function direct(op: number): Handler {
-  return lanewise((t, d, s) => t.ir.op(op, d, d, s));
+  return lanewise((t, d, a, b) => t.ir.op(op, d, a, b));
 }
 
-/** d = op(s). */
+/** d = op(b). */
 function unary(op: number): Handler {
-  return lanewise((t, d, s) => t.ir.op(op, d, s));
+  return lanewise((t, d, _, b) => t.ir.op(op, d, b));
 }
 
-/** Packs: the low half of the result from d, the high half from s. */
+/** Packs: the low half of the result from a, the high half from b. */
 function pack(op: number): Handler {
-  return halves((t, d, s) => t.ir.op(op, d, d, s));
+  return halves((t, d, a, b) => t.ir.op(op, d, a, b));
 }
 
 /** Operation `n` of sse_int. */
+function byHelper(n: number) {
+  return (t: Translator, d: number, a: number, b: number): void =>
+    inPlace(t, d, a, b, (x, s) => callOffsets(t, HELPER.sse_int, n, x, s));
+}
+
 function helper(n: number): Handler {
-  return lanewise((t, d, s) => callOffsets(t, HELPER.sse_int, n, d, s));
+  return lanewise(byHelper(n));
 }
 
 function helperHalves(n: number): Handler {
-  return halves((t, d, s) => callOffsets(t, HELPER.sse_int, n, d, s));
+  return halves(byHelper(n));
 }
 
 /** Interleaves elements of `size` bytes from the low (or high) halves. */
 function unpack(size: number, high: boolean): Handler {
   return (t) => {
     if (unavailable(t)) return;
-    const s = source(t, 1);
+    const s = source(t, lastSource(t));
     const mmx = isMmx(t);
-    const first = high ? (mmx ? 4 : 8) : 0;
+    const from = high ? (mmx ? 4 : 8) : 0;
     const index = (i: number): number => {
       const element = Math.floor(i / (2 * size));
-      return (first + element * size + (i % size) + (Math.floor(i / size) & 1 ? 16 : 0)) & 31;
+      return (from + element * size + (i % size) + (Math.floor(i / size) & 1 ? 16 : 0)) & 31;
     };
-    if (!mmx) return shuffle(t, t.xmmReg, t.xmmReg, s, index);
+    if (!mmx) return eachLane(t, s, (d, a, b) => shuffle(t, d, a, b, index));
     enterMmx(t);
     const x = widen(t, mmxSlot(t.reg));
     shuffle(t, x, x, widen(t, s), index);
@@ -75,15 +87,22 @@ function shiftImm(t: Translator): void {
   const width = 16 << log;
   const kind = t.reg & 7;
   const count = t.immLo & 255;
-  const mmx = isMmx(t);
-  if (mmx) enterMmx(t);
-  const d = mmx ? widen(t, mmxSlot(t.rm)) : t.xmmRm;
-  if (count >= width && kind !== 4) t.ir.op(OP.vmov, d, zeroVector(t));
-  else {
-    const op = kind === 2 ? SHIFT_RIGHT[log]! : kind === 4 ? SHIFT_ARITHMETIC[log]! : SHIFT_LEFT[log]!;
-    t.ir.imm(op, d, d, Math.min(count, width - 1));
-  }
-  if (mmx) writeMmx(t, t.rm, d);
+  const op = kind === 2 ? SHIFT_RIGHT[log]! : kind === 4 ? SHIFT_ARITHMETIC[log]! : SHIFT_LEFT[log]!;
+  const shift = (d: number, from: number): void => {
+    if (count >= width && kind !== 4) t.ir.op(OP.vmov, d, zeroVector(t));
+    else t.ir.imm(op, d, from, Math.min(count, width - 1));
+  };
+  if (!isMmx(t)) return eachShifted(t, shift);
+  enterMmx(t);
+  const d = widen(t, mmxSlot(t.rm));
+  shift(d, d);
+  writeMmx(t, t.rm, d);
+}
+
+/** Immediate shifts: the destination is VEX.vvvv, or the register itself. */
+function eachShifted(t: Translator, shift: (d: number, from: number) => void): void {
+  const d = t.vex ? t.xmmV : t.xmmRm;
+  for (let lane = 0, at = 0; lane < lanes(t); lane++, at += VECTOR_HI) shift(d + at, t.xmmRm + at);
 }
 
 /** Shift by the low 64 bits of the second operand: low opcode nibble 1..3 = width, high nibble D right, E arithmetic, F left. */
@@ -93,30 +112,46 @@ function shiftCount(t: Translator): void {
   shiftBy(t, kind | (log << 4));
 }
 
+/** The count is the same for all lanes: in the low 64 bits of the last operand. */
 function shiftBy(t: Translator, code: number): void {
-  lanewise((_, d, s) => callOffsets(t, HELPER.sse_shift, code, d, s))(t);
+  if (unavailable(t)) return;
+  const count = source(t, lastSource(t));
+  const shift = (x: number): void => callOffsets(t, HELPER.sse_shift, code, x, count);
+  if (isMmx(t)) {
+    enterMmx(t);
+    const x = widen(t, mmxSlot(t.reg));
+    callOffsets(t, HELPER.sse_shift, code, x, widen(t, count));
+    return writeMmx(t, t.reg, x);
+  }
+  const d = t.xmmReg;
+  // the lower lane last: the destination may be the count
+  for (let at = (lanes(t) - 1) * VECTOR_HI; at >= 0; at -= VECTOR_HI)
+    inPlace(t, d + at, first(t) + at, at === 0 ? count : NO_SLOT, shift);
 }
 
-/** PSRLDQ, PSLLDQ: whole-register byte shifts. */
+/** PSRLDQ, PSLLDQ: byte shifts of whole lanes. */
 function shiftBytes(left: boolean): Handler {
   return (t) => {
     if (t.sseUnavailable()) return;
     const n = Math.min(t.immLo & 255, 16);
     const zero = zeroVector(t);
-    shuffle(t, t.xmmRm, t.xmmRm, zero, (i) => {
-      const from = left ? i - n : i + n;
-      return from >= 0 && from < 16 ? from : 16;
-    });
+    eachShifted(t, (d, from) =>
+      shuffle(t, d, from, zero, (i) => {
+        const k = left ? i - n : i + n;
+        return k >= 0 && k < 16 ? k : 16;
+      }),
+    );
   };
 }
 
 // ---- shuffles
 
-function pshufd(t: Translator): void {
-  if (t.sseUnavailable()) return;
-  const s = source(t, 1);
-  shuffle(t, t.xmmReg, s, s, (i) => (((t.immLo >> ((i >> 2) * 2)) & 3) << 2) + (i & 3));
+/** d byte i = byte index(i) of the source, lane by lane. */
+function permute(index: (t: Translator) => (i: number) => number): Handler {
+  return lanewise((t, d, _, b) => shuffle(t, d, b, b, index(t)));
 }
+
+const pshufd = permute((t) => (i) => (((t.immLo >> ((i >> 2) * 2)) & 3) << 2) + (i & 3));
 
 /** Words of one half chosen by imm8; `base` = first byte of that half. */
 function wordIndex(imm: number, base: number): (i: number) => number {
@@ -124,11 +159,7 @@ function wordIndex(imm: number, base: number): (i: number) => number {
 }
 
 function shuffleWords(base: number): Handler {
-  return (t) => {
-    if (t.sseUnavailable()) return;
-    const s = source(t, 1);
-    shuffle(t, t.xmmReg, s, s, wordIndex(t.immLo, base));
-  };
+  return permute((t) => wordIndex(t.immLo, base));
 }
 
 function pshufw(t: Translator): void {
@@ -141,15 +172,15 @@ function pshufw(t: Translator): void {
 }
 
 /** PSHUFB: a set top bit clears the byte, otherwise the low bits select (SDM Vol. 2). */
-const pshufb = lanewise((t, d, s) => {
+const pshufb = lanewise((t, d, a, b) => {
   const index = splatWord(t, isMmx(t) ? 0x87878787 | 0 : 0x8f8f8f8f | 0);
-  t.ir.op(OP.vand, index, index, s);
-  t.ir.op(OP.vswizzle, d, d, index);
+  t.ir.op(OP.vand, index, index, b);
+  t.ir.op(OP.vswizzle, d, a, index);
 });
 
 function palignr(t: Translator): void {
   if (unavailable(t)) return;
-  const s = source(t, 1);
+  const s = source(t, lastSource(t));
   const n = t.immLo & 255;
   if (isMmx(t)) {
     enterMmx(t);
@@ -157,59 +188,88 @@ function palignr(t: Translator): void {
     shuffle(t, both, both, zeroVector(t), (i) => Math.min(i + n, 16));
     return writeMmx(t, t.reg, both);
   }
-  if (n <= 16) return shuffle(t, t.xmmReg, s, t.xmmReg, (i) => i + n);
-  shuffle(t, t.xmmReg, t.xmmReg, zeroVector(t), (i) => Math.min(i + n - 16, 16));
+  const zero = zeroVector(t);
+  eachLane(t, s, (d, a, b) => {
+    if (n <= 16) shuffle(t, d, b, a, (i) => i + n);
+    else shuffle(t, d, a, zero, (i) => Math.min(i + n - 16, 16));
+  });
 }
 
 // ---- blends
 
-/** BLENDPS, BLENDPD, PBLENDW: elements of 4, 8, 2 bytes whose imm bit is set come from the source. */
-function blendImm(t: Translator): void {
-  if (t.sseUnavailable()) return;
-  const s = source(t, 1);
-  const log = t.opcode === 0x0c ? 2 : t.opcode === 0x0d ? 3 : 1;
-  shuffle(t, t.xmmReg, t.xmmReg, s, (i) => ((t.immLo >> (i >> log)) & 1 ? 16 + i : i));
-}
+/** BLENDPS, BLENDPD, PBLENDW, VPBLENDD: elements of 4, 8, 2 bytes whose imm bit is set come from the source. */
+const blendImm = lanewise((t, d, a, b, lane) => {
+  const log = t.opcode === 0x0d ? 3 : t.opcode === 0x0e ? 1 : 2;
+  // PBLENDW has eight elements in a lane and the same bits for both
+  const imm = t.immLo >> (lane === 1 && log > 1 ? 16 >> log : 0);
+  shuffle(t, d, a, b, (i) => ((imm >> (i >> log)) & 1 ? 16 + i : i));
+});
 
-/** `mask` turns the sign bits of XMM0 into full element masks in slot m. */
-function blendBySign(mask: (t: Translator, m: number, xmm0: number) => void): Handler {
+/** `mask` turns the sign bits of a selector (XMM0, or a register of its own) into full element masks in slot m. */
+function blendBySign(mask: (t: Translator, m: number, selector: number) => void): Handler {
   return (t) => {
     if (t.sseUnavailable()) return;
-    const s = source(t, 1);
+    const s = source(t, lastSource(t));
+    const selector = source(t, lastSource(t) + 1);
     const m = t.temp();
-    mask(t, m, source(t, 2));
-    t.ir.op4(OP.vbitselect, t.xmmReg, s, t.xmmReg, m);
+    eachLane(t, s, (d, a, b, lane) => {
+      mask(t, m, selector + lane * VECTOR_HI);
+      t.ir.op4(OP.vbitselect, d, b, a, m);
+    });
   };
 }
 
-/** Sign or zero extension by one, two or three steps. */
+/** Sign or zero extension by one, two or three steps; the upper lane of 256 bits first, as the source may be the destination. */
 function extend(...ops: number[]): Handler {
   return (t) => {
     if (t.sseUnavailable()) return;
-    let s = source(t, 1);
-    for (const op of ops) {
-      t.ir.op(op, t.xmmReg, s);
-      s = t.xmmReg;
+    const s = source(t, 1);
+    const d = t.xmmReg;
+    if (lanes(t) === 2) {
+      const bytes = 16 >> ops.length;
+      const x = t.temp();
+      shuffle(t, x, s, s, (i) => (i + bytes) & 15);
+      extendLane(t, upper(d), x, ops);
     }
+    extendLane(t, d, s, ops);
   };
+}
+
+function extendLane(t: Translator, d: number, source: number, ops: readonly number[]): void {
+  let s = source;
+  for (const op of ops) {
+    t.ir.op(op, d, s);
+    s = d;
+  }
 }
 
 /** ZF of an AND and CF of an AND NOT (SDM Vol. 2 PTEST). */
 function ptest(t: Translator): void {
+  testBits(t, () => undefined);
+}
+
+/** ZF and CF of what `pick` leaves of the bits. */
+export function testBits(t: Translator, pick: (x: number) => void): void {
   if (t.sseUnavailable()) return;
   const s = source(t, 1);
   const zf = t.temp();
   const cf = t.temp();
-  isZero(t, OP.vand, s, t.xmmReg, zf);
-  isZero(t, OP.vandnot, s, t.xmmReg, cf);
+  isZero(t, OP.vand, s, pick, zf);
+  isZero(t, OP.vandnot, s, pick, cf);
   t.ir.imm(OP.shl_i32_imm, zf, zf, 6);
   t.ir.op(OP.or_i32, zf, zf, cf);
   t.flagsValue(zf);
 }
 
-function isZero(t: Translator, op: number, a: number, b: number, d: number): void {
+function isZero(t: Translator, op: number, s: number, pick: (x: number) => void, d: number): void {
   const x = t.temp();
-  t.ir.op(op, x, a, b);
+  t.ir.op(op, x, s, t.xmmReg);
+  if (lanes(t) === 2) {
+    const y = t.temp();
+    t.ir.op(op, y, upper(s), upper(t.xmmReg));
+    t.ir.op(OP.vor, x, x, y);
+  }
+  pick(x);
   t.ir.op(OP.or_i64, x, x, x + 8);
   t.ir.imm(OP.eq_i64_imm, d, x, 0);
 }
@@ -220,7 +280,10 @@ function isZero(t: Translator, op: number, a: number, b: number, d: number): voi
 function stringResult(t: Translator, flags: number): void {
   const imm = t.constant(t.immLo & 255);
   if (t.opcode & 1) t.call(HELPER.sse_pcmpstr_index, t.gprDst(1), imm);
-  else t.call(HELPER.sse_pcmpstr_mask, NO_SLOT, imm);
+  else {
+    t.call(HELPER.sse_pcmpstr_mask, NO_SLOT, imm);
+    if (t.vex) zeroUpper(t, XMM);
+  }
   t.flagsValue(flags);
 }
 
@@ -241,19 +304,14 @@ function pcmpestr(t: Translator): void {
 }
 
 function aes(op: number): Handler {
-  return (t) => {
-    if (t.sseUnavailable()) return;
-    const s = source(t, 1);
-    callOffsets(t, HELPER.aes_round, op, t.xmmReg, s);
-  };
+  return lanewise((t, d, a, b) => inPlace(t, d, a, b, (x, s) => callOffsets(t, HELPER.aes_round, op, x, s)));
 }
 
-function withImm(index: number): Handler {
-  return (t) => {
-    if (t.sseUnavailable()) return;
-    const s = source(t, 1);
-    callOffsets(t, index, t.xmmReg, s, t.immLo & 255);
-  };
+/** helper(d, s, imm8); `immOf` gives the bits of a lane. */
+function withImm(index: number, immOf = (imm: number, _lane: number): number => imm): Handler {
+  return lanewise((t, d, a, b, lane) =>
+    inPlace(t, d, a, b, (x, s) => callOffsets(t, index, x, s, immOf(t.immLo & 255, lane))),
+  );
 }
 
 export const simdIntHandlers = {
@@ -305,7 +363,7 @@ export const simdIntHandlers = {
   pand: direct(OP.vand),
   por: direct(OP.vor),
   pxor: direct(OP.vxor),
-  pandn: lanewise((t, d, s) => t.ir.op(OP.vandnot, d, s, d)),
+  pandn: lanewise((t, d, a, b) => t.ir.op(OP.vandnot, d, b, a)),
   packsswb: pack(OP.vpacks16),
   packuswb: pack(OP.vpacku16),
   packssdw: pack(OP.vpacks32),
@@ -329,7 +387,7 @@ export const simdIntHandlers = {
   psignd: helper(14),
   psadbw: helper(15),
   phminposuw: helper(16),
-  mpsadbw: withImm(HELPER.sse_mpsadbw),
+  mpsadbw: withImm(HELPER.sse_mpsadbw, (imm, lane) => (imm >> (lane * 3)) & 7),
   pclmulqdq: withImm(HELPER.sse_pclmul),
 
   // ---- shifts and shuffles
@@ -377,5 +435,11 @@ export const simdIntHandlers = {
   aesdec: aes(2),
   aesdeclast: aes(3),
   aesimc: aes(4),
+  gf2p8mulb: lanewise((t, d, a, b) => inPlace(t, d, a, b, (x, s) => callOffsets(t, HELPER.gf2p8_mul, x, s))),
+  gf2p8affine: lanewise((t, d, a, b) =>
+    inPlace(t, d, a, b, (x, s) =>
+      callOffsets(t, HELPER.gf2p8_affine, x, s, (t.immLo & 255) | (t.opcode === 0xcf ? 0x100 : 0)),
+    ),
+  ),
   aeskeygenassist: withImm(HELPER.aes_keygen),
 } as const satisfies Record<string, Handler>;

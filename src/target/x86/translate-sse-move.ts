@@ -3,30 +3,50 @@ import { DS, MXCSR, RDI } from '../../runtime/x86/layout.ts';
 import { HELPER } from './helpers.ts';
 import { READ, WRITE } from './operands.ts';
 import type { Handler, Translator } from './translator.ts';
-import { enterMmx, isMmx, mmxSlot, shuffle, source, unavailable, writeMmx } from './vector-operands.ts';
+import {
+  enterMmx,
+  first,
+  isMmx,
+  lanes,
+  lanewise,
+  lastSource,
+  mmxSlot,
+  shuffle,
+  source,
+  unavailable,
+  upper,
+  writeMmx,
+} from './vector-operands.ts';
 
 /** MOVUPS, MOVUPD, MOVDQU, LDDQU; the other full moves want alignment. */
 function isUnaligned(t: Translator): boolean {
   return t.opcode === 0x10 || t.opcode === 0x11 || t.opcode === 0xf0 || t.repPrefix === 0xf3;
 }
 
-/** Full 128-bit load or register move. */
+/** Full load or register move. */
 function movVW(t: Translator): void {
   if (t.sseUnavailable()) return;
+  const wide = lanes(t) === 2;
   if (t.isMem) {
-    t.ea(16, READ);
-    if (isUnaligned(t)) t.ld(OP.ld128, t.xmmReg);
-    else t.aligned(OP.ld128, t.xmmReg);
-  } else t.ir.op(OP.vmov, t.xmmReg, t.xmmRm);
+    t.ea(t.size(1), READ);
+    if (isUnaligned(t)) t.ld(wide ? OP.ld256 : OP.ld128, t.xmmReg);
+    else t.aligned(wide ? OP.ld256 : OP.ld128, t.xmmReg);
+  } else moveRegister(t, t.xmmReg, t.xmmRm);
 }
 
 function movWV(t: Translator): void {
   if (t.sseUnavailable()) return;
+  const wide = lanes(t) === 2;
   if (t.isMem) {
-    t.ea(16, WRITE);
-    if (isUnaligned(t)) t.st(OP.st128, t.xmmReg);
-    else t.aligned(OP.st128, t.xmmReg);
-  } else t.ir.op(OP.vmov, t.xmmRm, t.xmmReg);
+    t.ea(t.size(0), WRITE);
+    if (isUnaligned(t)) t.st(wide ? OP.st256 : OP.st128, t.xmmReg);
+    else t.aligned(wide ? OP.st256 : OP.st128, t.xmmReg);
+  } else moveRegister(t, t.xmmRm, t.xmmReg);
+}
+
+function moveRegister(t: Translator, d: number, s: number): void {
+  t.ir.op(OP.vmov, d, s);
+  if (lanes(t) === 2) t.ir.op(OP.vmov, upper(d), upper(s));
 }
 
 /** MOVSS, MOVSD: a load clears the rest of the register, a register move keeps it. */
@@ -47,10 +67,36 @@ function movScalarStore(t: Translator): void {
   } else t.ir.op(wide ? OP.mov : OP.put32, t.xmmRm, t.xmmReg);
 }
 
-function loadHalf(offset: number): Handler {
-  return (t) => {
-    if (!t.sseUnavailable()) t.ir.op(OP.mov, t.xmmReg + offset, source(t, 1));
-  };
+/** VMOVSS, VMOVSD between registers: the low lane of b, the rest of a (opcode 10 to reg, 11 to rm). */
+function mergeScalar(t: Translator): void {
+  if (t.sseUnavailable()) return;
+  const store = t.opcode === 0x11;
+  const d = store ? t.xmmRm : t.xmmReg;
+  const b = store ? t.xmmReg : t.xmmRm;
+  if (t.size(0) === 8) {
+    t.ir.op(OP.mov, d, b);
+  } else {
+    const low = t.temp();
+    t.ir.op(OP.get32u, low, b);
+    t.ir.op(OP.mov, d, t.xmmV);
+    t.ir.op(OP.put32, d, low);
+  }
+  t.ir.op(OP.mov, d + 8, t.xmmV + 8);
+}
+
+/** MOVLPS, MOVLPD: a new low half beside the high half of the first source. */
+function loadLow(t: Translator): void {
+  if (t.sseUnavailable()) return;
+  const d = t.xmmReg;
+  t.ir.op(OP.mov, d, source(t, lastSource(t)));
+  if (first(t) !== d) t.ir.op(OP.mov, d + 8, first(t) + 8);
+}
+
+function loadHigh(t: Translator): void {
+  if (t.sseUnavailable()) return;
+  const d = t.xmmReg;
+  t.ir.op(OP.mov, d + 8, source(t, lastSource(t)));
+  if (first(t) !== d) t.ir.op(OP.mov, d, first(t));
 }
 
 function storeHalf(offset: number): Handler {
@@ -62,11 +108,7 @@ function storeHalf(offset: number): Handler {
 }
 
 function duplicate(index: (i: number) => number): Handler {
-  return (t) => {
-    if (t.sseUnavailable()) return;
-    const s = source(t, 1);
-    shuffle(t, t.xmmReg, s, s, index);
-  };
+  return lanewise((t, d, _, b) => shuffle(t, d, b, b, index));
 }
 
 /** MOVD, MOVQ from a general register or memory. */
@@ -111,18 +153,25 @@ function movQP(t: Translator): void {
   t.st(OP.st64, mmxSlot(t.reg));
 }
 
-function mask(op: number): Handler {
+/** Sign bits of the elements, `count` of them in a lane. */
+function mask(op: number, count: number): Handler {
   return (t) => {
     if (unavailable(t)) return;
     const s = source(t, 1);
+    const d = t.gprDst(t.reg);
     if (!isMmx(t, 1)) {
-      t.ir.op(op, t.gprDst(t.reg), s);
+      t.ir.op(op, d, s);
+      if (lanes(t, 1) === 1) return;
+      const high = t.temp();
+      t.ir.op(op, high, upper(s));
+      t.ir.imm(OP.shl_i32_imm, high, high, count);
+      t.ir.op(OP.or_i32, d, d, high);
       return;
     }
     enterMmx(t);
     const x = t.temp();
     t.ir.op(OP.vzext64, x, s);
-    t.ir.op(op, t.gprDst(t.reg), x);
+    t.ir.op(op, d, x);
   };
 }
 
@@ -141,9 +190,10 @@ function maskmov(t: Translator): void {
 /** PINSRB, PINSRW, PINSRD, PINSRQ: `log` = log2 of the element size. */
 function insert(t: Translator, log: number): void {
   if (unavailable(t)) return;
-  const value = t.load(1);
+  const value = t.load(lastSource(t));
   const mmx = isMmx(t);
   if (mmx) enterMmx(t);
+  if (t.vex && first(t) !== t.xmmReg) t.ir.op(OP.vmov, t.xmmReg, first(t));
   const count = (mmx ? 8 : 16) >> log;
   const d = (mmx ? mmxSlot(t.reg) : t.xmmReg) + ((t.immLo & (count - 1)) << log);
   t.ir.op([OP.put8, OP.put16, OP.put32, OP.mov][log]!, d, value);
@@ -172,12 +222,13 @@ function pextrwReg(t: Translator): void {
 function insertps(t: Translator): void {
   if (t.sseUnavailable()) return;
   const { ir } = t;
-  let value = source(t, 1);
+  let value = source(t, lastSource(t));
   if (!t.isMem) {
     const lane = value + (((t.immLo >> 6) & 3) << 2);
     value = t.temp();
     ir.op(OP.get32u, value, lane);
   }
+  if (first(t) !== t.xmmReg) ir.op(OP.vmov, t.xmmReg, first(t));
   ir.op(OP.put32, t.xmmReg + (((t.immLo >> 4) & 3) << 2), value);
   if ((t.immLo & 15) === 0) return;
   const zero = t.constant(0);
@@ -199,21 +250,24 @@ export const simdMoveHandlers = {
   movsdXmm: movScalar,
   movssStore: movScalarStore,
   movsdStore: movScalarStore,
-  loadLow: loadHalf(0),
-  loadHigh: loadHalf(8),
+  mergeScalar,
+  loadLow,
+  loadHigh,
   storeLow: storeHalf(0),
   storeHigh: storeHalf(8),
   movhlps: (t: Translator) => {
-    if (!t.sseUnavailable()) t.ir.op(OP.mov, t.xmmReg, t.xmmRm + 8);
+    if (t.sseUnavailable()) return;
+    t.ir.op(OP.mov, t.xmmReg, t.xmmRm + 8);
+    if (t.vex) t.ir.op(OP.mov, t.xmmReg + 8, t.xmmV + 8);
   },
   movlhps: (t: Translator) => {
-    if (!t.sseUnavailable()) t.ir.op(OP.mov, t.xmmReg + 8, t.xmmRm);
+    if (t.sseUnavailable()) return;
+    t.ir.op(OP.mov, t.xmmReg + 8, t.xmmRm);
+    if (t.vex) t.ir.op(OP.mov, t.xmmReg, t.xmmV);
   },
   movsldup: duplicate((i) => i & 11),
   movshdup: duplicate((i) => i | 4),
-  movddup: (t: Translator) => {
-    if (!t.sseUnavailable()) t.ir.op(OP.vsplat64, t.xmmReg, source(t, 1));
-  },
+  movddup: lanewise((t, d, _, b) => t.ir.op(OP.vsplat64, d, b)),
   movdLoad,
   movdStore,
   movqLoad: (t: Translator) => {
@@ -232,13 +286,13 @@ export const simdMoveHandlers = {
     enterMmx(t);
     writeMmx(t, t.reg, t.xmmRm);
   },
-  movmskps: mask(OP.vmask32),
-  movmskpd: mask(OP.vmask64),
-  pmovmskb: mask(OP.vmask8),
+  movmskps: mask(OP.vmask32, 4),
+  movmskpd: mask(OP.vmask64, 2),
+  pmovmskb: mask(OP.vmask8, 16),
   maskmov,
   pinsrb: (t: Translator) => insert(t, 0),
   pinsrw: (t: Translator) => insert(t, 1),
-  pinsrd: (t: Translator) => insert(t, t.size(1) === 8 ? 3 : 2),
+  pinsrd: (t: Translator) => insert(t, t.size(lastSource(t)) === 8 ? 3 : 2),
   pextrb: (t: Translator) => extract(t, 0),
   pextrw: (t: Translator) => extract(t, 1),
   pextrd: (t: Translator) => extract(t, t.size(0) === 8 ? 3 : 2),

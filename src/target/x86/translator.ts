@@ -55,6 +55,11 @@ export class Translator extends Operands {
     return (this.flags & (HF_PE | HF_VM)) === HF_PE;
   }
 
+  /** The block has its terminator. */
+  get hasEnded(): boolean {
+    return this.ended;
+  }
+
   get cpl(): number {
     return this.flags & HF_CPL_MASK;
   }
@@ -196,8 +201,9 @@ export class Translator extends Operands {
     return this.ended;
   }
 
-  /** SSE: #UD if CR0.EM or no CR4.OSFXSR, #NM if CR0.TS. Returns true if the instruction ended. */
+  /** SSE: #UD if CR0.EM or no CR4.OSFXSR, #NM if CR0.TS; or the VEX form of an SSE instruction. Returns true if the instruction ended. */
   sseUnavailable(): boolean {
+    if (this.vex) return this.avxUnavailable();
     if (this.flags & HF_EM || (this.flags & HF_OSFXSR) === 0) this.raiseUd();
     else if (this.flags & HF_TS) this.raise(HELPER.raise_nm);
     return this.ended;

@@ -26,6 +26,8 @@ export interface InterpFunctions {
   readonly slowStore: number;
   readonly load128: number;
   readonly store128: number;
+  readonly load256: number;
+  readonly store256: number;
   /** Soft-float helper by operation name. */
   readonly softFloat: (name: string) => HelperInfo | undefined;
 }
@@ -190,8 +192,13 @@ export class InterpContext implements LoweringContext {
     this.field(W.I32_LOAD16_U, FIELD_D);
   }
 
-  storeState(opcode: number): void {
-    this.code.mem(opcode, this.cpuBase);
+  storeState(opcode: number, extra = 0): void {
+    this.code.mem(opcode, this.cpuBase + extra);
+  }
+
+  vector(field: 'a' | 'b' | 'd', extra: number): void {
+    this.field(W.I32_LOAD16_U, field === 'a' ? FIELD_A : field === 'b' ? FIELD_B : FIELD_D);
+    this.code.mem(W.V128_LOAD, this.cpuBase + extra);
   }
 
   loadControl(opcode: number, offset: number): void {
@@ -281,14 +288,27 @@ export class InterpContext implements LoweringContext {
     this.loadControl(W.V128_LOAD, SCRATCH);
   }
 
+  slowLoad256(va: number): void {
+    this.slow256(va, this.functions.load256);
+  }
+
+  slowStore256(va: number): void {
+    this.slow256(va, this.functions.store256);
+  }
+
   slowStore128(va: number): void {
+    this.slow256(va, this.functions.store128);
+  }
+
+  /** Passes the address of operand d to the runtime. */
+  private slow256(va: number, index: number): void {
     this.storeRestore();
     this.code.localGet(va);
     this.field(W.I32_LOAD16_U, FIELD_D);
     this.code.i32(this.cpuBase);
     this.code.op(W.I32_ADD);
     this.fieldB();
-    this.code.op1(W.CALL, this.functions.store128);
+    this.code.op1(W.CALL, index);
     this.leaveOnFault();
   }
 

@@ -44,7 +44,9 @@ export function generateInterpreter(options: InterpOptions): Uint8Array {
 
 /** Operations that live in the second function. */
 function isRare(info: OpInfo): boolean {
-  return info.name.startsWith('v') || info.name.endsWith('128') || info.type === 'f32' || info.type === 'f64';
+  return (
+    info.name.startsWith('v') || /(128|256)$/.test(info.name) || info.type === 'f32' || info.type === 'f64'
+  );
 }
 
 class Generator {
@@ -58,6 +60,8 @@ class Generator {
   private storeSlow = 0;
   private load128 = 0;
   private store128 = 0;
+  private load256 = 0;
+  private store256 = 0;
   private functions!: InterpFunctions;
   private rareFunction = 0;
   private callFunction = 0;
@@ -86,6 +90,8 @@ class Generator {
       slowStore,
       load128: this.load128,
       store128: this.store128,
+      load256: this.load256,
+      store256: this.store256,
       helper: (h) => this.helperFunctions[h.index]!,
       softFloat: (name) => byName.get(name),
     };
@@ -116,6 +122,8 @@ class Generator {
     this.storeSlow = runtime('st_slow', [W.I64, W.I64, W.I32], []);
     this.load128 = runtime('ld128_slow', [W.I64, W.I32, W.I32], []);
     this.store128 = runtime('st128_slow', [W.I64, W.I32, W.I32], []);
+    this.load256 = runtime('ld256_slow', [W.I64, W.I32, W.I32], []);
+    this.store256 = runtime('st256_slow', [W.I64, W.I32, W.I32], []);
     this.tbFind = runtime('tb_find', [], [W.I32]);
     for (const h of this.helpers) {
       this.helperFunctions[h.index] = runtime(

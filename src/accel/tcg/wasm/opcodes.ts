@@ -337,6 +337,7 @@ export const F32X4_ADD = 0xfde4;
 export const F32X4_SUB = 0xfde5;
 export const F32X4_MUL = 0xfde6;
 export const F32X4_DIV = 0xfde7;
+export const F32X4_PMIN = 0xfdea;
 export const F64X2_ABS = 0xfdec;
 export const F64X2_NEG = 0xfded;
 export const F64X2_SQRT = 0xfdef;
@@ -344,6 +345,7 @@ export const F64X2_ADD = 0xfdf0;
 export const F64X2_SUB = 0xfdf1;
 export const F64X2_MUL = 0xfdf2;
 export const F64X2_DIV = 0xfdf3;
+export const F64X2_PMIN = 0xfdf6;
 
 // ---- prefix 0xfe: atomics
 export const ATOMIC_FENCE = 0xfe03;
