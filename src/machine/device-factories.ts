@@ -1,16 +1,30 @@
 /** Builds each type of `device-types.ts` from its specification. */
 import type { AddressSpace } from '../core/address-space.ts';
 import type { CharBackend } from '../core/char-backend.ts';
+import type { WallClock } from '../core/clock.ts';
 import type { MsiSink } from '../core/cpu-ports.ts';
 import type { Drive } from '../core/drive.ts';
 import type { IrqLine } from '../core/irq.ts';
+import { MemoryRegion } from '../core/memory-region.ts';
 import type { PowerControl } from '../core/reset.ts';
 import type { TimerService } from '../core/timer.ts';
+import { formatGuid, parseGuid, VmGenId } from '../hw/acpi/vmgenid.ts';
+import { Edu } from '../hw/misc/edu.ts';
+import { type PanicSink, PVPANIC_MMIO, PvPanic, PvPanicPci } from '../hw/misc/pvpanic.ts';
+import { I6300Esb } from '../hw/watchdog/i6300esb.ts';
 import { UserError } from '../util/errors.ts';
 import type { BuiltDevice } from './device-registry.ts';
 import type { DeviceSpec, PropertyValue } from './device-spec.ts';
 import type { DeviceType } from './device-types.ts';
-import { buildVirtioBlk, buildVirtioPci, buildVirtioRng, type VirtioBuilder } from './virtio-factories.ts';
+import {
+  buildSerialPort,
+  buildVirtioBalloon,
+  buildVirtioBlk,
+  buildVirtioPci,
+  buildVirtioRng,
+  buildVirtioSerial,
+  type VirtioBuilder,
+} from './virtio-factories.ts';
 
 /** What the board and the machine offer to devices. */
 export interface DeviceContext {
@@ -21,6 +35,10 @@ export interface DeviceContext {
   readonly msi: MsiSink;
   /** A line of its own to an ISA interrupt. */
   isaIrq(n: number): IrqLine;
+  readonly wallClock: WallClock;
+  readonly ramBytes: number;
+  /** A file for firmware; `onWritten`: the guest may write it, and wrote. */
+  fwCfgFile(name: string, content: Uint8Array, onWritten?: () => void): void;
   /** A `-chardev` by its id. */
   chardev(id: string): CharBackend | undefined;
   /** What `-drive` and `-blockdev` named `id` opened. */
@@ -51,6 +69,12 @@ export type DeviceFactory = (request: BuildRequest) => BuiltDevice;
 /** The virtio devices by the stem of their names: what sits behind each transport. */
 const VIRTIO: Readonly<Record<string, VirtioBuilder>> = {
   'virtio-blk': { classCode: 0x010000, vectors: (r) => r.number('num-queues') + 1, build: buildVirtioBlk },
+  'virtio-serial': {
+    classCode: 0x078000,
+    vectors: (r) => r.number('max_ports') + 1,
+    build: buildVirtioSerial,
+  },
+  'virtio-balloon': { classCode: 0x00ff00, vectors: () => 2, build: buildVirtioBalloon },
   'virtio-rng': { classCode: 0x00ff00, vectors: () => 2, build: buildVirtioRng },
 };
 
@@ -63,7 +87,71 @@ const FACTORIES: Readonly<Record<string, DeviceFactory>> = {
       ]),
     ),
   ),
+  virtconsole: buildSerialPort,
+  virtserialport: buildSerialPort,
+  edu: buildEdu,
+  i6300esb: buildWatchdog,
+  pvpanic: buildPanic,
+  'pvpanic-pci': ({ context, number }) => {
+    const device = new PvPanicPci(number('events'), panicSink(context));
+    return { device, pci: device.pci };
+  },
+  vmgenid: buildGenerationId,
 };
+
+function buildEdu({ context, text }: BuildRequest): BuiltDevice {
+  const { memory, timers, msi, guestError } = context;
+  const device = new Edu({ memory, timers, msi, guestError, dmaMask: BigInt(text('dma_mask')!) });
+  return { device, pci: device.pci };
+}
+
+function buildWatchdog({ context }: BuildRequest): BuiltDevice {
+  const device = new I6300Esb(context.timers, () => {
+    context.notify('WATCHDOG', { action: 'reset' });
+    context.power.requestReset('guest-reset');
+  });
+  return { device, pci: device.pci };
+}
+
+function panicSink({ notify, power }: DeviceContext): PanicSink {
+  return {
+    panicked: () => {
+      notify('GUEST_PANICKED', { action: 'pause' });
+      notify('GUEST_PANICKED', { action: 'poweroff' });
+      power.requestShutdown('guest-panic');
+    },
+    crashLoaded: () => notify('GUEST_CRASHLOADED', { action: 'run' }),
+  };
+}
+
+function buildPanic({ context, number, error }: BuildRequest): BuiltDevice {
+  const port = number('ioport');
+  if (port === 0) throw error('a port is needed');
+  const device = new PvPanic(number('events'), panicSink(context));
+  const region = MemoryRegion.mmio('pvpanic', 1, device, PVPANIC_MMIO);
+  context.io.root.add(port, region, 1);
+  // Firmware and guests find the port in this file.
+  context.fwCfgFile('etc/pvpanic-port', Uint8Array.of(port & 0xff, port >> 8));
+  return { device, dispose: () => context.io.root.remove(region) };
+}
+
+function buildGenerationId({ context, text, error }: BuildRequest): BuiltDevice {
+  const given = text('guid') ?? 'auto';
+  const guid = given === 'auto' ? randomGuid(context) : parseGuid(given);
+  if (guid === undefined) throw error(`'${given}' is not a GUID`);
+  const device = new VmGenId(guid, context.memory);
+  context.fwCfgFile('etc/vmgenid_guid', device.page());
+  context.fwCfgFile('etc/vmgenid_addr', device.address, () => device.publish());
+  return { device, live: { guid: () => device.guidText } };
+}
+
+function randomGuid(context: DeviceContext): Uint8Array {
+  const bytes = new Uint8Array(16);
+  context.randomBytes(bytes);
+  bytes[6] = (bytes[6]! & 0x0f) | 0x40;
+  bytes[8] = (bytes[8]! & 0x3f) | 0x80;
+  return parseGuid(formatGuid(bytes))!;
+}
 
 /** `UserError` for a value that the device cannot work with. */
 export function createDevice(

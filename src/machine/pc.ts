@@ -300,6 +300,9 @@ export class PcBoard {
       timers: options.timers,
       power: options.power,
       isaIrq: (n) => this.#isaIrqs.line(n),
+      wallClock: options.wallClock,
+      ramBytes: options.memoryBytes,
+      fwCfgFile: (name, content, onWritten) => this.fwCfg.addFile(name, content, onWritten),
       drive: (id) => findDrive(options.drives ?? [], id),
     };
     return new DeviceRegistry(context, this.pci, {

@@ -1,12 +1,16 @@
 /** Builds virtio devices behind their transports. */
+import type { Device } from '../core/device.ts';
 import type { Drive } from '../core/drive.ts';
+import { BALLOON_PAGE, VirtioBalloon } from '../hw/virtio/virtio-balloon.ts';
 import { guessGeometry, VirtioBlk } from '../hw/virtio/virtio-blk.ts';
 import type { VirtioBackend } from '../hw/virtio/virtio-device.ts';
 import { VirtioPci } from '../hw/virtio/virtio-pci.ts';
 import { VirtioRng } from '../hw/virtio/virtio-rng.ts';
+import { MAX_SERIAL_PORTS, SerialPort, VirtioSerial } from '../hw/virtio/virtio-serial.ts';
 import { MAX_QUEUE_SIZE } from '../hw/virtio/virtqueue.ts';
+import { UserError } from '../util/errors.ts';
 import type { BuildRequest } from './device-factories.ts';
-import type { BuiltDevice } from './device-registry.ts';
+import type { BuiltDevice, ChildBus } from './device-registry.ts';
 
 /** What a builder makes besides the backend. */
 export interface VirtioParts extends Omit<BuiltDevice, 'device' | 'pci'> {
@@ -22,6 +26,16 @@ export interface VirtioBuilder {
 }
 
 const MAX_VECTORS = 128;
+
+/** A part whose state its controller keeps. */
+const NOTHING_TO_SAVE: Device = {
+  reset: () => {},
+  vmstate: {
+    saveState: () => ({ name: 'part', version: 1, fields: {} }),
+    loadState: () => {},
+    randomizeState: () => {},
+  },
+};
 
 export function buildVirtioPci(request: BuildRequest, builder: VirtioBuilder, suffix: string): BuiltDevice {
   const { context } = request;
@@ -94,6 +108,82 @@ export function buildVirtioBlk(request: BuildRequest): VirtioParts {
       segMaxAdjust: request.flag('seg-max-adjust'),
       geometry: geometry(request, backend.sizeBytes),
     }),
+  };
+}
+
+/** The controller is a bus for ports. */
+export function buildVirtioSerial(request: BuildRequest): VirtioParts {
+  const { context, name } = request;
+  const maxPorts = request.number('max_ports');
+  if (maxPorts < 1 || maxPorts > MAX_SERIAL_PORTS)
+    throw request.error(`maximum ports supported: ${MAX_SERIAL_PORTS}`);
+  const ids = new Map<SerialPort, string>();
+  const backend = new VirtioSerial({
+    maxPorts,
+    emergencyWrite: request.flag('emergency-write'),
+    timers: context.timers,
+    onPortOpen: (port, open) => {
+      const id = ids.get(port);
+      if (id !== undefined) context.notify('VSERPORT_CHANGE', { open, id });
+    },
+  });
+  const bus: ChildBus = {
+    name: `${request.spec.id ?? 'virtio-serial-bus'}.0`,
+    kind: 'virtio-serial-bus',
+    attach: (part, { nr }, what) => {
+      const { port, id } = part as { port: SerialPort; id: string | undefined };
+      if (!backend.attach(port, nr === undefined ? undefined : Number(nr)))
+        throw new UserError(
+          'GenericError',
+          `${what}: virtio-serial-bus: no port ${String(nr ?? 'left')} on ${name}`,
+        );
+      if (id !== undefined) ids.set(port, id);
+    },
+    detach: (part) => backend.detach((part as { port: SerialPort }).port),
+  };
+  return { backend, bus };
+}
+
+/** `virtconsole` and `virtserialport`. */
+export function buildSerialPort(request: BuildRequest): BuiltDevice {
+  const id = request.text('chardev');
+  const chardev = id === undefined ? undefined : request.context.chardev(id);
+  if (id !== undefined && chardev === undefined)
+    throw request.error(`Property '${request.type.name}.chardev' can't find value '${id}'`);
+  const isConsole = request.type.name === 'virtconsole';
+  const port = new SerialPort({ isConsole, name: request.text('name') ?? '', chardev });
+  return { device: NOTHING_TO_SAVE, part: { port, id: request.spec.id } };
+}
+
+export function buildVirtioBalloon(request: BuildRequest): VirtioParts {
+  const { context } = request;
+  const total = (): number => context.ramBytes;
+  const backend = new VirtioBalloon({
+    deflateOnOom: request.flag('deflate-on-oom'),
+    timers: context.timers,
+    nowMs: () => context.wallClock.nowMs(),
+    onActual: (pages) => context.notify('BALLOON_CHANGE', { actual: total() - pages * BALLOON_PAGE }),
+  });
+  return {
+    backend,
+    setBalloon: (bytes) => {
+      const pages = Math.max(0, Math.floor((total() - bytes) / BALLOON_PAGE));
+      backend.setTarget(pages);
+    },
+    live: {
+      actual: () => total() - backend.actualPages * BALLOON_PAGE,
+      'guest-stats': () => backend.statistics,
+      'guest-stats-polling-interval': () => backend.intervalSeconds,
+    },
+    setProperty: {
+      names: ['guest-stats-polling-interval'],
+      set: (_name, value) => {
+        const seconds = Number(value);
+        if (!Number.isInteger(seconds) || seconds < 0 || seconds > 2 ** 31)
+          throw new UserError('GenericError', 'timer value must be from 0 to 2147483648');
+        backend.setInterval(seconds);
+      },
+    },
   };
 }
 
