@@ -53,7 +53,13 @@ type World = ReturnType<typeof world>;
 function edu(w: World): Edu {
   const { memory, timers } = w;
   const errors = (): void => {};
-  const device = new Edu({ memory, timers, msi: { sendMsi: () => {} }, dmaMask: 0xfffffffn, guestError: errors });
+  const device = new Edu({
+    memory,
+    timers,
+    msi: { sendMsi: () => {} },
+    dmaMask: 0xfffffffn,
+    guestError: errors,
+  });
   w.plug(device.pci);
   return device;
 }

@@ -32,7 +32,14 @@ class Host implements CharBackend {
 const MESSAGE = 0x80000;
 const TEXT = 0x90000;
 
-function serialRig(): { rig: PciRig; serial: VirtioSerial; host: Host; port: SerialPort; opens: boolean[]; settle(): void } {
+function serialRig(): {
+  rig: PciRig;
+  serial: VirtioSerial;
+  host: Host;
+  port: SerialPort;
+  opens: boolean[];
+  settle(): void;
+} {
   const timers = new TimerQueue(new ManualClock());
   const opens: boolean[] = [];
   const serial = new VirtioSerial({
@@ -48,7 +55,13 @@ function serialRig(): { rig: PciRig; serial: VirtioSerial; host: Host; port: Ser
   return { rig, serial, host, port, opens, settle: () => void timers.runExpired() };
 }
 
-function tell(rig: PciRig, ring: ReturnType<typeof bringUp>['rings'][number], port: number, event: number, value: number): void {
+function tell(
+  rig: PciRig,
+  ring: ReturnType<typeof bringUp>['rings'][number],
+  port: number,
+  event: number,
+  value: number,
+): void {
   rig.ram.view.setUint32(MESSAGE, port, true);
   rig.ram.view.setUint16(MESSAGE + 4, event, true);
   rig.ram.view.setUint16(MESSAGE + 6, value, true);
@@ -96,7 +109,10 @@ test('virtio-serial: a driver finds, opens and uses a named port', () => {
   rings[4]!.add([{ address: 0xb0000, length: 4, write: true }]);
   rings[4]!.add([{ address: 0xb0004, length: 4, write: true }]);
   kick(rig, 4);
-  assert.deepEqual(rings[4]!.takeUsed().map((u) => u.written), [4, 2]);
+  assert.deepEqual(
+    rings[4]!.takeUsed().map((u) => u.written),
+    [4, 2],
+  );
   assert.equal(String.fromCharCode(...rig.ram.bytes.subarray(0xb0000, 0xb0006)), 'abcdef');
 
   tell(rig, rings[3]!, 7, 6, 1);
@@ -150,5 +166,6 @@ test('virtio-balloon: target, actual size, statistics', () => {
 testStateRoundTrip('virtio-serial over PCI', () => serialRig().rig.device);
 testStateRoundTrip('virtio-balloon over PCI', () => {
   const timers = new TimerQueue(new ManualClock());
-  return createRig(new VirtioBalloon({ deflateOnOom: true, timers, onActual: () => {}, nowMs: () => 0 })).device;
+  return createRig(new VirtioBalloon({ deflateOnOom: true, timers, onActual: () => {}, nowMs: () => 0 }))
+    .device;
 });
