@@ -78,3 +78,14 @@ export const IO_APIC_INPUTS = 24;
 export const PCI_SLOT_HOST = 0;
 export const PCI_SLOT_ISA = 1;
 export const PCI_FUNCTION_PM = 3;
+export const PCI_FUNCTION_IDE = 1;
+
+/** The legacy channels of the PIIX3. */
+export const IDE_CHANNELS: ReadonlyArray<{
+  readonly command: number;
+  readonly control: number;
+  readonly irq: number;
+}> = [
+  { command: 0x1f0, control: 0x3f6, irq: 14 },
+  { command: 0x170, control: 0x376, irq: 15 },
+];

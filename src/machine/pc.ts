@@ -45,6 +45,7 @@ import { smbios } from './firmware/smbios.ts';
 import { fillCmos } from './pc-cmos.ts';
 import * as map from './pc-map.ts';
 import { PcMemory, type PcMemoryOptions } from './pc-memory.ts';
+import { PcStorage } from './pc-storage.ts';
 import { SharedIrqs } from './wired-or.ts';
 
 export interface PcOptions extends PcMemoryOptions {
@@ -118,6 +119,7 @@ export class PcBoard {
   readonly pci: PciBus;
   readonly i8042: I8042;
   readonly fwCfg: FwCfg;
+  readonly storage: PcStorage;
   /** Devices that firmware tries to boot from before others, by `bootindex`. */
   readonly bootOrder = new BootOrder();
   /** Named, in order of reset; those that were plugged by their path. */
@@ -209,6 +211,17 @@ export class PcBoard {
     const configPorts = this.#add('pci-config', new PciConfigPorts(this.pci));
     this.#mapPorts('pci-address', map.PORT_PCI_ADDRESS, 4, configPorts.address, PCI_ADDRESS_MMIO);
     this.#mapPorts('pci-data', map.PORT_PCI_DATA, 4, configPorts.data);
+
+    // disks
+    this.storage = new PcStorage(options.drives ?? [], {
+      memory: this.memory,
+      io: this.io,
+      irq: (n) => this.#isaIrqs.line(n),
+      add: (name, device) => void this.#add(name, device),
+      bootOrder: this.bootOrder,
+    });
+    this.#add('piix3-ide', this.storage.ide.pci);
+    this.pci.add(map.PCI_SLOT_ISA, map.PCI_FUNCTION_IDE, this.storage.ide.pci);
 
     // power management
     this.#acpiPm = this.#add('acpi-pm', new AcpiPm(this.#isaIrqs.line(map.IRQ_SCI), power, timers));
@@ -318,6 +331,7 @@ export class PcBoard {
       this.#mem.reset(this.#options.memoryBytes);
       const order = this.#resets === 0 ? (this.#boot.once ?? this.#boot.order) : this.#boot.order;
       fillCmos(this.#rtc, this.#mem.lowRamEnd, this.#mem.highRamBytes, order);
+      this.storage.fillCmos((index, value) => this.#rtc.poke(index, value));
       if (this.#options.firmware === undefined) this.#standInForFirmware();
       else if (this.#resets === 0) this.#describeToFirmware();
       this.#resets++;

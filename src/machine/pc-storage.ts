@@ -1,0 +1,113 @@
+/** The disks, CD-ROM drives and floppies of the board `pc`. */
+import type { AddressSpace } from '../core/address-space.ts';
+import type { Device } from '../core/device.ts';
+import type { Drive } from '../core/drive.ts';
+import type { IrqLine } from '../core/irq.ts';
+import { AtaDisk } from '../hw/ide/ata-disk.ts';
+import { AtapiCdrom } from '../hw/ide/atapi-cdrom.ts';
+import type { Geometry } from '../hw/ide/geometry.ts';
+import type { AnyIdeDrive } from '../hw/ide/ide-channel.ts';
+import { PiixIde } from '../hw/ide/piix-ide.ts';
+import { UserError } from '../util/errors.ts';
+import type { BootOrder } from './firmware/boot-order.ts';
+import * as map from './pc-map.ts';
+
+/** A disk or CD-ROM drive on an IDE channel. */
+export interface IdePlace {
+  readonly drive: Drive;
+  /** Channel 0 or 1; unit 0 master, 1 slave. */
+  readonly bus: number;
+  readonly unit: number;
+  readonly media: 'disk' | 'cdrom';
+  readonly serial?: string;
+  readonly model?: string;
+  /** Undefined: as a partition table says, or the usual. */
+  readonly geometry?: Geometry;
+  /** Position in the order in which firmware tries devices. */
+  readonly bootIndex?: number;
+}
+
+export interface StorageParts {
+  readonly memory: AddressSpace;
+  readonly io: AddressSpace;
+  readonly irq: (n: number) => IrqLine;
+  readonly add: (name: string, device: Device) => void;
+  readonly bootOrder: BootOrder;
+}
+
+export class PcStorage {
+  readonly ide: PiixIde;
+  readonly #parts: StorageParts;
+  readonly #disks: Array<{ readonly index: number; readonly disk: AtaDisk }> = [];
+
+  constructor(drives: readonly Drive[], parts: StorageParts) {
+    this.ide = new PiixIde(
+      parts.memory,
+      parts.io.root,
+      map.IDE_CHANNELS.map(({ command, control, irq }) => ({
+        commandPort: command,
+        controlPort: control,
+        irq: parts.irq(irq),
+      })),
+    );
+    for (const [name, device] of this.ide.devices) parts.add(name, device);
+    this.#parts = parts;
+    for (const drive of drives) if (drive.interface === 'ide') this.addIde({ drive, ...placeOf(drive) });
+  }
+
+  /** `UserError` if there is no such place, or it is taken. */
+  addIde(drive: IdePlace): void {
+    const { bus, unit } = drive;
+    const parts = this.#parts;
+    const channel = this.ide.channels[bus];
+    if (channel === undefined || unit > 1)
+      throw driveError(drive, 'the board has two IDE channels with two units each');
+    if (channel.drives[unit] !== undefined) throw driveError(drive, 'the place is taken');
+    const device = createIdeDrive(drive);
+    channel.attach(unit, device);
+    parts.add(`ide${bus}.${unit}`, device);
+    if (drive.bootIndex !== undefined) {
+      parts.bootOrder.add(`/pci@i0cf8/ide@1,1/drive@${bus}/disk@${unit}`, drive.bootIndex);
+    }
+    if (!(device instanceof AtaDisk)) return;
+    this.#disks.push({ index: bus * 2 + unit, disk: device });
+    device.guessGeometry(() => {});
+  }
+
+  /** What CMOS RAM says about disks (RBIL, CMOS map 0x12, 0x19…0x23, 0x39). */
+  fillCmos(poke: (index: number, value: number) => void): void {
+    let types = 0;
+    let translations = 0;
+    for (const { index, disk } of this.#disks) {
+      translations |= disk.translation << (2 * index);
+      if (index > 1) continue;
+      types |= 0xf0 >> (4 * index);
+      const { cylinders, heads, sectors } = disk.geometry;
+      poke(0x19 + index, 47);
+      const entry = [cylinders & 0xff, cylinders >> 8, heads, 0xff, 0xff, heads > 8 ? 0xc8 : 0xc0];
+      [...entry, cylinders & 0xff, cylinders >> 8, sectors].forEach((byte, i) => {
+        poke(0x1b + 9 * index + i, byte);
+      });
+    }
+    poke(0x12, types);
+    poke(0x39, translations);
+  }
+}
+
+function placeOf({ bus, unit, media }: Drive): Omit<IdePlace, 'drive'> {
+  return { bus, unit, media };
+}
+
+function createIdeDrive(drive: IdePlace): AnyIdeDrive {
+  const serial = drive.serial ?? `LB${String(drive.bus * 2 + drive.unit + 1).padStart(5, '0')}`;
+  if (drive.media === 'cdrom') return new AtapiCdrom(drive.drive.backend, { serial });
+  return new AtaDisk(drive.drive.backend, {
+    serial,
+    ...(drive.model !== undefined && { model: drive.model }),
+    ...(drive.geometry !== undefined && { geometry: drive.geometry }),
+  });
+}
+
+function driveError(drive: IdePlace, reason: string): UserError {
+  return new UserError('BadDrive', `-drive if=ide,bus=${drive.bus},unit=${drive.unit}: ${reason}`);
+}
