@@ -14,16 +14,17 @@ import { version } from './cli/help.ts';
 import { openDrives } from './host/node/block/open-drives.ts';
 import { type BootImages, readBootFiles } from './host/node/boot-files.ts';
 import { NodeMachineThreads } from './host/node/machine-threads.ts';
+import { nodeMonitorFiles } from './host/node/monitor-files.ts';
 import { WebStreamChar } from './host/node/web-stream-char.ts';
 import { kernelFormat } from './machine/boot/load-kernel.ts';
 import { runCommand } from './monitor/commands.ts';
 import type { TcgTier } from './system/config.ts';
 import type { LifecycleEvent, MachineEnd, RunState } from './system/lifecycle.ts';
 import { MachineClient } from './system/machine-client.ts';
-import type { FileImage } from './system/protocol.ts';
+import type { FileImage, ScreenImage } from './system/protocol.ts';
 import { UserError } from './util/errors.ts';
 
-export type { LifecycleEvent, MachineEnd, RunState };
+export type { LifecycleEvent, MachineEnd, RunState, ScreenImage };
 export { UserError };
 
 /** A file by its path, or its content. */
@@ -88,6 +89,10 @@ export interface Machine extends AsyncDisposable {
   /** All registers by lower-case name: rax…r15, rip, rflags, cr0…, cs, cs_base…, xmm0…xmm15 (128 bits). */
   readRegisters(): Promise<Readonly<Record<string, bigint>>>;
   writeRegister(name: string, value: bigint): Promise<void>;
+  /** The display's picture (0x00RRGGBB a pixel) and, in text modes, its characters; undefined without display. */
+  screenshot(): Promise<ScreenImage | undefined>;
+  /** Presses keys together by QEMU's names: `['ctrl', 'alt', 'delete']`. */
+  sendKeys(keys: readonly string[], holdMs?: number): Promise<void>;
   /** Runs a command of the human monitor and gives what it prints. */
   monitor(command: string): Promise<string>;
   /** Calls `listener` at resets, stops and the like; the result unsubscribes. */
@@ -226,9 +231,20 @@ class NodeMachine implements Machine {
     await this.#client.request('setRegister', { name, value: String(value) });
   }
 
+  screenshot(): Promise<ScreenImage | undefined> {
+    return this.#client.request('screen', {});
+  }
+
+  async sendKeys(keys: readonly string[], holdMs = 100): Promise<void> {
+    await this.#client.request('sendKeys', { keys, holdMs });
+  }
+
   monitor(command: string): Promise<string> {
     const quit = (): void => void this.dispose();
-    return runCommand({ machine: this.#client, version: version().trim(), quit }, command);
+    return runCommand(
+      { machine: this.#client, version: version().trim(), quit, files: nodeMonitorFiles },
+      command,
+    );
   }
 
   onEvent(listener: (event: LifecycleEvent) => void): () => void {

@@ -5,6 +5,7 @@ import type { BlockConfig } from '../block/drive-config.ts';
 import { type NamedCharSpec, parseChardev, parseCharSpec, type SharedCharSpec } from '../chardev/spec.ts';
 import type { GlobalProperty } from '../machine/device-spec.ts';
 import { deviceTypes } from '../machine/device-types.ts';
+import { VGA_BIOS } from '../machine/pc-display.ts';
 import { DEFAULT_CONFIG, type MachineConfig } from '../system/config.ts';
 import { parseCpu } from '../target/x86/cpu-models.ts';
 import { UserError } from '../util/errors.ts';
@@ -80,6 +81,7 @@ export class Collected {
   logFile: string | undefined;
   pidFile: string | undefined;
   display: 'none' | undefined;
+  vga: 'std' | 'none' | undefined;
   nographic = false;
   noDefaults = false;
   printed: string | undefined;
@@ -207,7 +209,11 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
   'no-user-config': flag(() => {}),
   'no-hpet': flag((c) => (c.config.hpet = false)),
   'no-acpi': flag((c) => (c.config.acpi = false)),
-  vga: only('vga', 'none'),
+  vga: value((c, text) => {
+    if (text === 'help' || text === '?') c.printed = help.list('Available displays:', ['std', 'none']);
+    else if (text === 'std' || text === 'none') c.vga = text;
+    else throw new UserError('UnsupportedValue', `-vga ${text}: only std and none are supported`);
+  }),
   net: only('net', 'none'),
   nic: only('nic', 'none'),
   parallel: only('parallel', 'none', 'null'),
@@ -244,6 +250,9 @@ function finish(c: Collected): RunPlan {
     if (c.append !== undefined) throw new UserError('NeedsKernel', '-append: only allowed with -kernel');
     if (c.initrd !== undefined) throw new UserError('NeedsKernel', '-initrd: only allowed with -kernel');
   }
+  // A kernel that no firmware starts finds no VGA BIOS to switch a display on: without -vga it gets none.
+  const hasFirmware = c.kernel === undefined || c.firmware !== undefined;
+  c.config.vga = c.vga ?? (hasFirmware && !c.noDefaults ? 'std' : 'none');
   parseCpuChecked(c);
   addDefaultDevices(c);
   if (c.debugCon !== undefined) {
@@ -258,7 +267,7 @@ function finish(c: Collected): RunPlan {
     initrd: c.initrd,
     firmware: c.firmware,
     firmwareDirs: c.firmwareDirs,
-    roms: [],
+    roms: c.config.vga === 'std' ? [VGA_BIOS] : [],
     serial: c.serial,
     monitors: c.monitors,
     qtest: c.qtest,

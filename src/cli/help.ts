@@ -86,6 +86,7 @@ Drives
 Console
   -nographic        serial port and monitor on the terminal (Ctrl-A H for help, Ctrl-A X quits)
   -display none     no display
+  -vga std|none     the display adapter (screendump in the monitor saves its picture; default std where firmware starts)
   -serial DEV       a serial port: stdio, mon:stdio, pty, null, none, file:PATH, unix:PATH[,server=on,wait=off],
                     tcp:HOST:PORT[,server=on,wait=off], telnet:HOST:PORT[,…], chardev:ID
   -monitor DEV      the monitor, likewise

@@ -5,6 +5,7 @@ import { openDrives } from '../host/node/block/open-drives.ts';
 import { readBootFiles } from '../host/node/boot-files.ts';
 import { errorReason } from '../host/node/error-reason.ts';
 import { NodeMachineThreads } from '../host/node/machine-threads.ts';
+import { nodeMonitorFiles } from '../host/node/monitor-files.ts';
 import { MachineClient } from '../system/machine-client.ts';
 import { UserError } from '../util/errors.ts';
 import { DeviceOpener, type OpenedDevices } from './char-devices.ts';
@@ -67,7 +68,7 @@ async function startMonitors(
   devices: OpenedDevices,
   quit: (reason?: string) => void,
 ): Promise<ControlEvents | undefined> {
-  const context = { machine, version: version().trim(), quit };
+  const context = { machine, version: version().trim(), quit, files: nodeMonitorFiles };
   const forPeople = devices.monitors.filter(({ mode }) => mode === 'readline');
   const forPrograms = devices.monitors.filter(({ mode }) => mode === 'control');
   if (forPeople.length > 0) {

@@ -8,7 +8,6 @@ export interface CmosRam {
 }
 
 const KIB = 1024;
-const EQUIPMENT = 0x14;
 const BASE_MEMORY = 0x15;
 const EXTENDED_MEMORY = 0x17;
 const EXTENDED_MEMORY_COPY = 0x30;
@@ -34,7 +33,6 @@ export function fillCmos(cmos: CmosRam, lowRamEnd: number, highRamBytes: number,
   const above4G = Math.floor(highRamBytes / (64 * KIB));
   word(MEMORY_ABOVE_4G, above4G & 0xffff);
   cmos.poke(MEMORY_ABOVE_4G + 2, (above4G >>> 16) & 0xff);
-  cmos.poke(EQUIPMENT, 0x06); // coprocessor, PS/2 mouse
   const nibbles = bootOrderNibbles(order);
   cmos.poke(BOOT_ORDER, nibbles & 0xff);
   cmos.poke(BOOT_ORDER_THIRD, (nibbles >>> 4) & 0xf0);

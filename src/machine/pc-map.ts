@@ -26,6 +26,7 @@ export const LOCAL_APIC_SIZE = 0x1000;
 /** PCI memory window below 4 GiB: from the end of RAM to here. */
 export const PCI_WINDOW_END = 0xfec0_0000;
 
+export const PORT_DMA_FIRST = 0x00;
 export const PORT_PIC_MASTER = 0x20;
 export const PORT_PIT = 0x40;
 export const PORT_I8042_DATA = 0x60;
@@ -33,9 +34,12 @@ export const PORT_SYSTEM_CONTROL_B = 0x61;
 export const PORT_I8042_COMMAND = 0x64;
 export const PORT_RTC = 0x70;
 export const PORT_POST = 0x80;
+export const PORT_DMA_PAGES = 0x80;
 export const PORT_SYSTEM_CONTROL_A = 0x92;
 export const PORT_PIC_SLAVE = 0xa0;
+export const PORT_DMA_SECOND = 0xc0;
 export const PORT_SMI_COMMAND = 0xb2;
+export const PORT_FLOPPY = 0x3f0;
 export const PORT_FW_CFG = 0x510;
 /** The debug console of firmware. */
 export const PORT_DEBUGCON = 0x402;
@@ -65,6 +69,7 @@ export const SERIAL_PORTS: readonly SerialPortMap[] = [
 
 export const IRQ_PIT = 0;
 export const IRQ_KEYBOARD = 1;
+export const IRQ_FLOPPY = 6;
 export const IRQ_RTC = 8;
 export const IRQ_SCI = 9;
 export const IRQ_MOUSE = 12;
@@ -74,9 +79,12 @@ export const PCI_IRQS: readonly number[] = [5, 10, 11];
 export const GSI_PIT = 2;
 export const IO_APIC_INPUTS = 24;
 
+export const DMA_FLOPPY = 2;
+
 /** PCI device numbers on bus 0. */
 export const PCI_SLOT_HOST = 0;
 export const PCI_SLOT_ISA = 1;
+export const PCI_SLOT_VGA = 2;
 export const PCI_FUNCTION_PM = 3;
 export const PCI_FUNCTION_IDE = 1;
 

@@ -3,6 +3,9 @@ import type { AddressSpace } from '../core/address-space.ts';
 import type { Device } from '../core/device.ts';
 import type { Drive } from '../core/drive.ts';
 import type { IrqLine } from '../core/irq.ts';
+import { MemoryRegion, type MmioDevice } from '../core/memory-region.ts';
+import { FDC_DIR_PORT, FDC_PORTS, FloppyController } from '../hw/block/fdc.ts';
+import { DMA_CONTROLLER_PORTS, DMA_PAGE_PORTS, DMA_SLAVE_PORTS, I8237Pair } from '../hw/dma/i8237.ts';
 import { AtaDisk } from '../hw/ide/ata-disk.ts';
 import { AtapiCdrom } from '../hw/ide/atapi-cdrom.ts';
 import type { Geometry } from '../hw/ide/geometry.ts';
@@ -37,6 +40,10 @@ export interface StorageParts {
 
 export class PcStorage {
   readonly ide: PiixIde;
+  readonly dma: I8237Pair;
+  readonly floppy: FloppyController;
+  /** Drives A: and B: that are there. */
+  readonly floppies: number[] = [];
   readonly #parts: StorageParts;
   readonly #disks: Array<{ readonly index: number; readonly disk: AtaDisk }> = [];
 
@@ -52,7 +59,15 @@ export class PcStorage {
     );
     for (const [name, device] of this.ide.devices) parts.add(name, device);
     this.#parts = parts;
-    for (const drive of drives) if (drive.interface === 'ide') this.addIde({ drive, ...placeOf(drive) });
+    this.dma = new I8237Pair(parts.memory);
+    this.floppy = new FloppyController(parts.irq(map.IRQ_FLOPPY), this.dma.channel(map.DMA_FLOPPY));
+    parts.add('i8237', this.dma);
+    parts.add('isa-fdc', this.floppy);
+    this.#mapPorts(parts.io.root);
+    for (const drive of drives) {
+      if (drive.interface === 'ide') this.addIde({ drive, ...placeOf(drive) });
+      else if (drive.interface === 'floppy') this.addFloppy(drive.unit, drive);
+    }
   }
 
   /** `UserError` if there is no such place, or it is taken. */
@@ -74,7 +89,33 @@ export class PcStorage {
     device.guessGeometry(() => {});
   }
 
-  /** What CMOS RAM says about disks (RBIL, CMOS map 0x12, 0x19…0x23, 0x39). */
+  /** `UserError` if the place is taken or there is none. */
+  addFloppy(unit: number, drive: Drive, bootIndex?: number): void {
+    if (unit > 1)
+      throw new UserError('BadDrive', `-drive if=floppy,unit=${unit}: the controller has two drives`);
+    if (this.floppies.includes(unit)) {
+      throw new UserError('BadDrive', `-drive if=floppy,unit=${unit}: the place is taken`);
+    }
+    this.floppies.push(unit);
+    this.floppy.attach(unit, drive.backend);
+    if (bootIndex !== undefined) {
+      this.#parts.bootOrder.add(`/pci@i0cf8/isa@1/fdc@03f0/floppy@${unit}`, bootIndex);
+    }
+  }
+
+  #mapPorts(io: MemoryRegion): void {
+    const bytes = { impl: { min: 1, max: 1 } } as const;
+    const add = (name: string, port: number, count: number, device: MmioDevice, priority = 0): void =>
+      io.add(port, MemoryRegion.mmio(name, count, device, bytes), priority);
+    add('dma-first', map.PORT_DMA_FIRST, DMA_CONTROLLER_PORTS, this.dma.first);
+    add('dma-second', map.PORT_DMA_SECOND, DMA_SLAVE_PORTS, this.dma.second);
+    // Port 0x80, in between, is the one of POST codes.
+    add('dma-pages', map.PORT_DMA_PAGES, DMA_PAGE_PORTS, this.dma.pages, -1);
+    add('fdc', map.PORT_FLOPPY, FDC_PORTS, this.floppy);
+    add('fdc-dir', map.PORT_FLOPPY + FDC_DIR_PORT, 1, this.floppy.directionPort);
+  }
+
+  /** What CMOS RAM says about disks (RBIL, CMOS map 0x10, 0x12, 0x14, 0x19…0x23, 0x39). */
   fillCmos(poke: (index: number, value: number) => void): void {
     let types = 0;
     let translations = 0;
@@ -89,6 +130,9 @@ export class PcStorage {
         poke(0x1b + 9 * index + i, byte);
       });
     }
+    poke(0x10, (this.floppy.driveType(0) << 4) | this.floppy.driveType(1));
+    const count = this.floppies.length;
+    poke(0x14, 0x06 | (count > 0 ? 0x01 | ((count - 1) << 6) : 0)); // coprocessor, PS/2 mouse, floppies
     poke(0x12, types);
     poke(0x39, translations);
   }

@@ -13,6 +13,8 @@ import { ACPI_PM_MMIO, ACPI_PM_SIZE, AcpiPm, GPE0_SIZE } from '../hw/acpi/acpi-p
 import { PCI_HOTPLUG_MMIO, PCI_HOTPLUG_SIZE, PciHotplug } from '../hw/acpi/pci-hotplug.ts';
 import { ApmPorts, createPiix4Pm, programPiix4Pm, ResetControl } from '../hw/acpi/piix4-pm.ts';
 import { SERIAL_MMIO, SERIAL_PORTS as SERIAL_REGISTERS, Serial } from '../hw/char/serial.ts';
+import type { Vga } from '../hw/display/vga.ts';
+import { createVga, romBytes, VIDEO_MEMORY_BYTES } from '../hw/display/vga-pci.ts';
 import { I8042 } from '../hw/input/i8042.ts';
 import { LOCAL_APIC_MMIO, LocalApic } from '../hw/intc/apic.ts';
 import { ApicBus } from '../hw/intc/apic-bus.ts';
@@ -43,6 +45,7 @@ import { addBootOrder, addFirmwareFacts } from './firmware/fw-cfg-items.ts';
 import { addKernelItems } from './firmware/kernel-items.ts';
 import { smbios } from './firmware/smbios.ts';
 import { fillCmos } from './pc-cmos.ts';
+import { VGA_BIOS, type VgaKind } from './pc-display.ts';
 import * as map from './pc-map.ts';
 import { PcMemory, type PcMemoryOptions } from './pc-memory.ts';
 import { PcStorage } from './pc-storage.ts';
@@ -75,6 +78,8 @@ export interface PcOptions extends PcMemoryOptions {
   readonly boot?: BootOptions;
   /** Option ROMs by file name, as far as the host has them. */
   readonly roms?: ReadonlyMap<string, Uint8Array>;
+  /** The display; default none. */
+  readonly vga?: VgaKind;
   /** What `-drive` and `-blockdev` name; devices look theirs up (`core/drive.ts`). */
   readonly drives?: readonly Drive[];
   /** Pluggable devices in order, and what they find outside the board. */
@@ -120,6 +125,7 @@ export class PcBoard {
   readonly i8042: I8042;
   readonly fwCfg: FwCfg;
   readonly storage: PcStorage;
+  readonly vga: Vga | undefined;
   /** Devices that firmware tries to boot from before others, by `bootindex`. */
   readonly bootOrder = new BootOrder();
   /** Named, in order of reset; those that were plugged by their path. */
@@ -222,6 +228,9 @@ export class PcBoard {
     });
     this.#add('piix3-ide', this.storage.ide.pci);
     this.pci.add(map.PCI_SLOT_ISA, map.PCI_FUNCTION_IDE, this.storage.ide.pci);
+
+    // display
+    this.vga = options.vga === 'std' ? this.#addVga() : undefined;
 
     // power management
     this.#acpiPm = this.#add('acpi-pm', new AcpiPm(this.#isaIrqs.line(map.IRQ_SCI), power, timers));
@@ -427,6 +436,22 @@ export class PcBoard {
     this.#mapMmio('hpet', map.HPET_BASE, map.HPET_SIZE, this.#add('hpet', hpet), HPET_MMIO);
   }
 
+  #addVga(): Vga {
+    const rom = this.#options.roms?.get(VGA_BIOS);
+    const { vga, pci } = createVga({
+      ram: this.memory.ram,
+      memory: this.memory.root,
+      io: this.io.root,
+      timers: this.#options.timers,
+      videoOffset: this.#mem.allocate(VIDEO_MEMORY_BYTES),
+      romOffset: this.#mem.allocate(romBytes(rom)),
+      rom,
+    });
+    this.#add('VGA', pci);
+    this.pci.add(map.PCI_SLOT_VGA, 0, pci);
+    return this.#add('vga', vga);
+  }
+
   #addCharDevices(): void {
     const { serial, debugCon, timers } = this.#options;
     map.SERIAL_PORTS.forEach(({ port, irq }, n) => {
@@ -472,7 +497,7 @@ export class PcBoard {
       apicIds: this.localApics.map((apic) => apic.id),
       ioApicId: IO_APIC_ID,
       hpetBlockId: HPET_BLOCK_ID,
-      vga: false,
+      vga: this.vga !== undefined,
     };
   }
 

@@ -1,4 +1,6 @@
 /** Commands of the human monitor. */
+
+import { encodePng, encodePpm } from '../system/image.ts';
 import type { MachineClient } from '../system/machine-client.ts';
 import { INFO_TOPICS } from '../system/machine-info.ts';
 import type { AddressKind } from '../system/protocol.ts';
@@ -11,6 +13,15 @@ export interface MonitorContext {
   readonly version: string;
   /** Ends the emulator. */
   quit(): void;
+  /** Files of the host; undefined where there are none. */
+  readonly files?: MonitorFiles;
+}
+
+export interface MonitorFiles {
+  /** Rejects with `UserError`. */
+  write(path: string, bytes: Uint8Array): Promise<void>;
+  /** A zlib stream (RFC 1950). */
+  deflate(bytes: Uint8Array): Uint8Array;
 }
 
 interface Command {
@@ -59,6 +70,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     about: 'send a non-maskable interrupt',
     run: (c) => done(c.machine.request('nmi', NOTHING)),
   },
+  screendump: { args: 'file [-f png|ppm]', about: 'save the screen as a picture', run: screendump },
+  sendkey: { args: 'keys [hold_ms]', about: 'press keys, as in ctrl-alt-delete', run: sendKey },
   log: { args: 'item[,item…]|none', about: 'choose what is logged (as -d)', run: setLog },
   quit: {
     args: '',
@@ -91,8 +104,12 @@ export async function runCommand(context: MonitorContext, line: string): Promise
   const name = Object.hasOwn(ALIASES, given) ? ALIASES[given]! : given;
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
   if (command === undefined) return `unknown command: '${given}'`;
+  const slash = match[2];
+  // Only some commands have a format; for the others it is the beginning of a path.
+  const hasFormat = slash !== undefined && command.args.startsWith('/FMT');
+  const args = slash === undefined || hasFormat ? match[3]! : `/${slash} ${match[3]!}`.trim();
   try {
-    return await command.run(context, match[3]!, parseDumpFormat(match[2] ?? ''));
+    return await command.run(context, args, parseDumpFormat(hasFormat ? slash : ''));
   } catch (error) {
     if (error instanceof UserError) return error.message;
     throw error;
@@ -167,6 +184,33 @@ async function writePort(context: MonitorContext, text: string, format: DumpForm
     value: Number((await number(context, value)) & 0xffff_ffffn),
   });
   return '';
+}
+
+async function screendump(context: MonitorContext, text: string): Promise<string> {
+  const match = /^(?:-f\s+(\w+)\s+)?(\S+)(?:\s+-f\s+(\w+))?$/.exec(text);
+  if (match === null) throw new UserError('MissingValue', 'screendump: a file name is missing');
+  const path = match[2]!;
+  const format = match[1] ?? match[3] ?? (path.endsWith('.png') ? 'png' : 'ppm');
+  if (format !== 'png' && format !== 'ppm')
+    throw new UserError('BadOption', `screendump: no format "${format}"`);
+  const { files } = context;
+  if (files === undefined) throw new UserError('NotSupported', 'screendump: no files here');
+  const screen = await context.machine.request('screen', NOTHING);
+  if (screen === undefined) throw new UserError('NoDisplay', 'screendump: the machine has no display');
+  const bytes = format === 'png' ? encodePng(screen, (raw) => files.deflate(raw)) : encodePpm(screen);
+  await files.write(path, bytes);
+  return '';
+}
+
+const DEFAULT_HOLD_MS = 100;
+
+function sendKey(context: MonitorContext, text: string): Promise<string> {
+  const [combination, hold] = text.split(/\s+/);
+  if (combination === undefined || combination === '')
+    throw new UserError('MissingValue', 'sendkey: keys are missing');
+  const holdMs = hold === undefined ? DEFAULT_HOLD_MS : Number(hold);
+  if (!(holdMs >= 0 && holdMs <= 60_000)) throw new UserError('BadOption', `sendkey: "${hold}" is no time`);
+  return done(context.machine.request('sendKeys', { keys: combination.split('-'), holdMs }));
 }
 
 function setLog(context: MonitorContext, text: string): Promise<string> {

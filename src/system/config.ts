@@ -2,6 +2,7 @@
 
 import type { DeviceSpec } from '../machine/device-spec.ts';
 import { type BootOptions, DEFAULT_BOOT } from '../machine/firmware/boot-options.ts';
+import type { VgaKind } from '../machine/pc-display.ts';
 
 export type TcgTier = 'auto' | 'interp' | 'jit';
 
@@ -54,6 +55,7 @@ export interface MachineConfig {
   readonly hpet: boolean;
   readonly acpi: boolean;
   readonly boot: BootOptions;
+  readonly vga: VgaKind;
   /** No display: firmware uses the first serial port. */
   readonly noGraphic: boolean;
   /** What the user plugs into the board, in order. */
@@ -84,6 +86,7 @@ export const DEFAULT_CONFIG: MachineConfig = {
   hpet: true,
   acpi: true,
   boot: DEFAULT_BOOT,
+  vga: 'none',
   noGraphic: false,
   devices: [],
   debugExit: undefined,

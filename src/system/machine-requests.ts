@@ -89,6 +89,14 @@ export class MachineRequestHandler {
         return 0;
       },
       control: ({ command, args }) => runControlCommand(machine, command, args),
+      screen: () => {
+        const { vga } = board;
+        if (vga === undefined) return undefined;
+        vga.update();
+        const { width, height, pixels } = vga.surface;
+        return { width, height, pixels: pixels.slice(), text: vga.text() };
+      },
+      sendKeys: ({ keys, holdMs }) => act(() => machine.keyboard.press(keys, holdMs)),
       sendBreak: ({ serial }) => act(() => this.#serial[serial]?.sendBreak()),
     };
   }

@@ -10,8 +10,10 @@ import { RingCharBackend } from '../chardev/ring-backend.ts';
 import { type Clock, OffsetWallClock, VirtualClock, type WallClock } from '../core/clock.ts';
 import type { Drive } from '../core/drive.ts';
 import { type Timer, TimerQueue } from '../core/timer.ts';
+import { KeySender } from '../hw/input/key-sender.ts';
 import type { LocalApic } from '../hw/intc/apic.ts';
 import { type DirectBoot, PcBoard, pcBusAccess } from '../machine/pc.ts';
+import { displayBytes } from '../machine/pc-display.ts';
 import { pcRamBufferBytes } from '../machine/pc-memory.ts';
 import type { TargetDescriptor } from '../target/target.ts';
 import { type CpuModel, parseCpu } from '../target/x86/cpu-models.ts';
@@ -56,6 +58,7 @@ export class Machine implements LoopClient {
   readonly accelerator: Accelerator;
   readonly lifecycle: Lifecycle;
   readonly log: TcgLog;
+  readonly keyboard: KeySender;
 
   readonly #start: MachineStart;
   readonly #host: MachineHost;
@@ -107,11 +110,17 @@ export class Machine implements LoopClient {
     const model = parseCpu(config.cpu, config.longMode);
     this.#model = model;
     this.#longMode = model.features.has('lm');
+    const roms = new Map(start.roms.map(({ name, bytes }) => [name, bytes]));
+    const deviceBytes = displayBytes(config.vga, roms);
     this.accelerator = nameMemoryOption(() =>
       createAccelerator({
         config: config.accelerator,
         model,
-        ramBytes: pcRamBufferBytes({ memoryBytes: config.memoryBytes, firmware: start.firmware }),
+        ramBytes: pcRamBufferBytes({
+          memoryBytes: config.memoryBytes,
+          firmware: start.firmware,
+          deviceBytes,
+        }),
         buses: Array.from({ length: config.smp.cpus }, (_, n) => this.#createBus(n)),
         log: this.log,
         nowNs: () => host.clock.nowNs(),
@@ -147,7 +156,9 @@ export class Machine implements LoopClient {
       acpi: config.acpi,
       noGraphic: config.noGraphic,
       boot: config.boot,
-      roms: new Map(start.roms.map(({ name, bytes }) => [name, bytes])),
+      deviceBytes,
+      vga: config.vga,
+      roms,
       drives: this.#createDrives(),
       devices: config.devices,
       peripherals: {
@@ -160,6 +171,7 @@ export class Machine implements LoopClient {
     const { kernel } = start;
     if (kernel !== undefined && start.firmware !== undefined)
       this.board.offerKernel(this.#directBoot(kernel));
+    this.keyboard = new KeySender(this.board.i8042.keyboard, this.#timers);
     this.#followMemory();
     this.lifecycle.onRequest = () => accelerator.requestExit();
     this.#requests = new MachineRequestHandler(this, this.#serial);

@@ -61,6 +61,14 @@ export type MachineMessage =
   /** Text for the log that goes to the main thread when the host gives the machine thread no file of its own. */
   | { readonly kind: 'log'; readonly text: string };
 
+/** Pixels are 0x00RRGGBB. `text`: the characters of a text mode. */
+export interface ScreenImage {
+  readonly width: number;
+  readonly height: number;
+  readonly pixels: Uint32Array;
+  readonly text: readonly string[] | undefined;
+}
+
 export type AddressKind = 'physical' | 'virtual';
 
 /** Requests with their parameters and results. Addresses and register values are decimal strings of unsigned numbers. */
@@ -83,6 +91,10 @@ export interface MachineRequests {
   port: { params: { port: number; size: 1 | 2 | 4; value: number | undefined }; result: number };
   /** A command of the control protocol that needs the machine itself; arguments and result are JSON. */
   control: { params: { command: string; args: unknown }; result: unknown };
+  /** The display's picture; undefined without display. */
+  screen: { params: Record<never, never>; result: ScreenImage | undefined };
+  /** Presses keys by name one after the other and releases them after `holdMs`. */
+  sendKeys: { params: { keys: readonly string[]; holdMs: number }; result: null };
   sendBreak: { params: { serial: number }; result: null };
 }
 
