@@ -148,7 +148,7 @@ test('mistakes name the option, in one line', () => {
     [['-global', 'frob.x=1'], /^-global frob.x=1: no property/],
     [['-global', 'frob'], /^-global frob: not DRIVER/],
     [['-chardev', 'null,id=a', '-chardev', 'null,id=a'], /^-chardev id=a: the id is taken/],
-    [['-vga', 'std'], /^-vga std: only none/],
+    [['-vga', 'cirrus'], /^-vga cirrus: only std and none/],
   ];
   for (const [args, pattern] of cases) {
     assert.throws(
