@@ -126,6 +126,11 @@ export const OPS = {
     result: 'v128',
     doc: 'd (16 bytes) = low 128 bits, the 16 bytes VECTOR_HI behind d = high 128 bits',
   },
+  chkaddr: {
+    format: 'mem',
+    effect: 'memory-read',
+    doc: 'd = a + disp, all 64 bits, if that is a sign-extended 48-bit value; else a slow load of size 0, which may fault',
+  },
   st8: { format: 'mem', result: 'none', effect: 'memory-write', doc: 'byte = d' },
   st16: { format: 'mem', result: 'none', effect: 'memory-write', doc: '16 bits = d' },
   st32: { format: 'mem', result: 'none', effect: 'memory-write', doc: '32 bits = d' },

@@ -140,6 +140,34 @@ export function load(opcode: number, type: W.ValueType, size: number, adjust: nu
   };
 }
 
+/** Address bits that are not checked in the slow path: 48, sign-extended. */
+const UNCHECKED_SHIFT = 16;
+
+/** The address itself; the runtime decides about what is not 48 bits wide. */
+export const checkAddress: Lowering = (cx) => {
+  const { code } = cx;
+  const va = cx.scratch(W.I64, 0);
+  cx.dest(W.I64);
+  cx.a(W.I64);
+  if (!cx.zeroDisp) {
+    cx.disp();
+    code.op(W.I64_ADD);
+  }
+  code.localTee(va);
+  code.i64s(UNCHECKED_SHIFT);
+  code.op(W.I64_SHL);
+  code.i64s(UNCHECKED_SHIFT);
+  code.op(W.I64_SHR_S);
+  code.localGet(va);
+  code.op(W.I64_EQ);
+  code.op1(W.IF, W.I64);
+  code.localGet(va);
+  code.op(W.ELSE);
+  cx.slowLoad(va, 0);
+  code.op(W.END);
+  cx.result(W.I64);
+};
+
 /** Store of operand d as `type` with the host's store instruction `opcode`. */
 export function store(opcode: number, type: W.ValueType, size: number): Lowering {
   return (cx) => {

@@ -22,7 +22,7 @@ import {
   select,
   unary,
 } from './lowering-integer.ts';
-import { load, load256, store, store256 } from './lowering-memory.ts';
+import { checkAddress, load, load256, store, store256 } from './lowering-memory.ts';
 import {
   vbitselect,
   vconst,
@@ -99,6 +99,7 @@ export const LOWERINGS = {
   ld64: load(W.I64_LOAD, W.I64, 8, 0),
   ld128: load(W.V128_LOAD, W.V128, 16, 0),
   ld256: load256,
+  chkaddr: checkAddress,
   st8: store(W.I32_STORE8, W.I32, 1),
   st16: store(W.I32_STORE16, W.I32, 2),
   st32: store(W.I32_STORE, W.I32, 4),

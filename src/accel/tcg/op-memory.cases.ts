@@ -211,10 +211,27 @@ function longTest(machine: OpMachine, backend: OpBackend): void {
   for (const opcode of [OP.ld256, OP.st256]) faultTest(machine, backend, opcode, XMM);
 }
 
+/** chkaddr: 48 bits pass, the runtime decides about the rest. */
+function addressTest(machine: OpMachine, backend: OpBackend): void {
+  for (const [va, slow] of [
+    [0x7fff_ffff_fff0n, false],
+    [0xffff_8000_0000_0000n, false],
+    [0x8000_0000_0000n, true],
+    [0xfeff_8000_0000_0000n, true],
+  ] as const) {
+    machine.reset();
+    machine.set(RBX, va - 8n);
+    backend.run((ir) => emitMem(ir, OP.chkaddr, OUTPUT, 1, 8));
+    assert.deepEqual(machine.calls, slow ? [`ld ${va.toString(16)} 100`] : []);
+    if (!slow) assert.equal(hex(machine.get(OUTPUT)), hex(va));
+  }
+}
+
 export function memoryTests(machine: OpMachine, backend: OpBackend): void {
   for (const c of LOADS) test(`${backend.name}: ${c.name}`, () => loadTest(machine, backend, c));
   for (const [name, size] of STORES)
     test(`${backend.name}: ${name}`, () => storeTest(machine, backend, name, size));
+  test(`${backend.name}: chkaddr`, () => addressTest(machine, backend));
   test(`${backend.name}: ld128, st128`, () => wideTest(machine, backend));
   test(`${backend.name}: ld256, st256`, () => longTest(machine, backend));
 }

@@ -430,6 +430,7 @@ export function testOperations(makeBackend: (environment: OpEnvironment) => OpBa
   terminatorTests(machine, backend);
   test(`${backend.name}: every operation has a case`, () => {
     const others = new Set<string>([
+      'chkaddr',
       'movi',
       'select',
       'lea',

@@ -6,10 +6,11 @@ import { ACCESS_CODE, ACCESS_READ, isCanonical, walk, walkPhys } from '../x86/pa
 import { raiseGp } from '../x86/raise';
 import { CPU, hflags, segLimit } from '../x86/state';
 import { MMU_KERNEL, MMU_USER, HF_LMA } from '../x86/layout';
+import { tableOf } from './mem-info';
 import { isGlobal, isMmio, tlbEntry, tlbProbeCode } from './tlb';
 
 // @ts-ignore: decorator
-@inline function codeMmu(): i32 { return (hflags() >> HF_MMU_SHIFT) & 3; }
+@inline function codeMmu(): i32 { return tableOf(hflags() >> HF_MMU_SHIFT); }
 
 /** Memory address of the code at an offset in CS, 0 with FAULT set, or -1 where it is not RAM. */
 export function code_host_address(rip: i64): i32 {

@@ -3,13 +3,16 @@
 import {
   TLB_AUX, TLB_READ, TLB_SLOW_MMIO, TLB_SLOW_NOTDIRTY, TLB_SLOW_ROM, TLB_SLOW_WATCH, TLB_WRITE, FAULT_SMC,
 } from '../tcg/layout';
-import { FAULT, HFLAGS, HF_CS64, HF_LMA, HF_ONE_INSN, VECTOR_HI } from '../x86/layout';
-import { ACCESS_READ, ACCESS_WRITE } from '../x86/page-walk';
+import {
+  EXC_HAS_ERROR, FAULT, HFLAGS, HF_CS64, HF_LMA, HF_ONE_INSN, MMU_USER_ALIGN, VECTOR_HI,
+} from '../x86/layout';
+import { ACCESS_READ, ACCESS_WRITE, isCanonical } from '../x86/page-walk';
 import { noteDataAccess } from '../x86/debug';
-import { raiseGp } from '../x86/raise';
+import { V_AC } from '../x86/bits';
+import { raise, raiseGp } from '../x86/raise';
 import { CPU, hflags } from '../x86/state';
 import { code_written } from './host';
-import { MEM_ALIGN, MEM_MMU_MASK, MEM_RMW, MEM_SYSTEM } from './mem-info';
+import { MEM_ALIGN, MEM_MMU_MASK, MEM_RMW, MEM_SYSTEM, tableOf } from './mem-info';
 import { holdsCode, markDirty, mmioLoad, mmioStore } from './ram';
 import { tlbEntry, unprotect } from './tlb';
 
@@ -43,11 +46,30 @@ function loadWithin(entry: i32, va: u64, size: i32): u64 {
   }
 }
 
-/** info << 8 | size in bytes. Zero-extended; 0 with FAULT set. */
+/**
+ * Raises #AC for an access that is not aligned to its size under MMU_USER_ALIGN. It comes before a page fault and after #GP and
+ * #SS for a non-canonical address.
+ */
+function misaligned(va: u64, size: u64, info: i32): bool {
+  if ((info & MEM_MMU_MASK) != MMU_USER_ALIGN || (va & (size - 1)) == 0) return false;
+  if ((hflags() & HF_CS64) != 0 && !isCanonical(va)) return false;
+  raise(V_AC, 0, EXC_HAS_ERROR);
+  return true;
+}
+
+/** A near branch to an address that is not canonical faults at the branch (SDM Vol. 2A JMP). */
+function checkTarget(va: u64): u64 {
+  if (!isCanonical(va)) raiseGp(0);
+  return va;
+}
+
+/** info << 8 | size in bytes; size 0: `chkaddr`. Zero-extended; 0 with FAULT set. */
 export function ld_slow(va: i64, sizeInfo: i32): i64 {
   const size = sizeInfo & 0xff;
   const info = sizeInfo >> 8;
-  const mmu = info & MEM_MMU_MASK;
+  if (size == 0) return checkTarget(va);
+  if (misaligned(va, size, info)) return 0;
+  const mmu = tableOf(info);
   const entry = tlbEntry(va, mmu, readAccess(info), info);
   if (entry == 0) return 0;
   if ((load<u32>(entry, TLB_READ) & TLB_SLOW_WATCH) != 0) noteDataAccess(va, size, false);
@@ -100,7 +122,8 @@ function storeWithin(entry: i32, va: u64, size: i32, value: u64): void {
 export function st_slow(va: i64, value: i64, sizeInfo: i32): void {
   const size = sizeInfo & 0xff;
   const info = sizeInfo >> 8;
-  const mmu = info & MEM_MMU_MASK;
+  if (misaligned(va, size, info)) return;
+  const mmu = tableOf(info);
   const entry = tlbEntry(va, mmu, ACCESS_WRITE, info);
   if (entry == 0) return;
   if ((load<u32>(entry, TLB_WRITE) & TLB_SLOW_WATCH) != 0) noteDataAccess(va, size, true);
@@ -124,7 +147,8 @@ export function st_slow(va: i64, value: i64, sizeInfo: i32): void {
 /** `size` (16 or 32) bytes from va to the vector at memory address dst. */
 function loadVector(va: u64, dst: i32, info: i32, size: i32): void {
   if ((info & MEM_ALIGN) != 0 && (<i32>va & (size - 1)) != 0) return raiseGp(0);
-  const mmu = info & MEM_MMU_MASK;
+  if (misaligned(va, 16, info)) return;
+  const mmu = tableOf(info);
   const entry = tlbEntry(va, mmu, readAccess(info), info);
   if (entry == 0) return;
   if ((load<u32>(entry, TLB_READ) & TLB_SLOW_WATCH) != 0) noteDataAccess(va, size, false);
@@ -144,7 +168,8 @@ function loadVector(va: u64, dst: i32, info: i32, size: i32): void {
 
 function storeVector(va: u64, src: i32, info: i32, size: i32): void {
   if ((info & MEM_ALIGN) != 0 && (<i32>va & (size - 1)) != 0) return raiseGp(0);
-  const mmu = info & MEM_MMU_MASK;
+  if (misaligned(va, 16, info)) return;
+  const mmu = tableOf(info);
   const entry = tlbEntry(va, mmu, ACCESS_WRITE, info);
   if (entry == 0) return;
   if ((load<u32>(entry, TLB_WRITE) & TLB_SLOW_WATCH) != 0) noteDataAccess(va, size, true);
@@ -179,6 +204,7 @@ export function st256_slow(va: i64, src: i32, info: i32): void { storeVector(va,
  * bytes are not plain memory within one page (the caller goes byte-wise through ld_slow and st_slow).
  */
 export function hostForWrite(va: u64, size: i32, info: i32): i32 {
+  if ((info & MEM_MMU_MASK) == MMU_USER_ALIGN) return 0;
   const entry = tlbEntry(va, info & MEM_MMU_MASK, ACCESS_WRITE, info);
   if (entry == 0 || (<i32>va & 0xfff) + size > 0x1000) return 0;
   if ((load<u32>(entry, TLB_WRITE) & (TLB_SLOW_MMIO | TLB_SLOW_ROM | TLB_SLOW_WATCH)) != 0) return 0;

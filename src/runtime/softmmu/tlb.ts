@@ -270,7 +270,8 @@ function flushRegionList(region: u64, shift: u64, mmu: i32, global: bool): void 
 
 /** Empties tables and lists without relying on what they hold. */
 export function tlbInit(): void {
-  memory.fill(CPU + TLB_BASE, 0xff, TLB_TABLES * TLB_TABLE_SIZE);
+  // one more for MMU_USER_ALIGN, which is never filled
+  memory.fill(CPU + TLB_BASE, 0xff, (TLB_TABLES + 1) * TLB_TABLE_SIZE);
   memory.fill(CPU + FLUSH_LISTS, 0, 0x3_0600);
   haveVictims = true;
   dropVictims();

@@ -16,6 +16,7 @@ export const TLB_ENTRIES = 4096;
 export const TLB_ENTRY_SIZE = 32;
 export const TLB_ENTRY_SHIFT = 5;
 export const TLB_TABLE_SIZE = 0x2_0000;
+/** Tables that are filled; behind them one that stays empty (MMU_USER_ALIGN). */
 export const TLB_TABLES = 3;
 /**
  * Entry: three i64 tags (page address with low bits clear when the fast path may be taken; with TLB_SLOW bits set in the low

@@ -1,14 +1,14 @@
 // The mode half of the block key: everything about the processor's state that translation depends on.
 
 import {
-  AT_CONFORMING, AT_CODE, AT_DB, AT_L, AT_UNUSABLE, AT_WRITABLE, CR0_EM, CR0_MP, CR0_PE, CR0_TS, CR4_OSFXSR,
+  AT_CONFORMING, AT_CODE, AT_DB, AT_L, AT_UNUSABLE, AT_WRITABLE, CR0_AM, CR0_EM, CR0_MP, CR0_PE, CR0_TS, CR4_OSFXSR,
   CR4_OSXSAVE, CR4_PVI, CR4_SMAP, CR4_UMIP, CR4_VME, EFER_LMA, FL_AC, FL_IF, FL_IOPL, FL_RF, FL_TF, FL_VM,
 } from './bits';
 import {
   CS, CS_BASE32, DR7, DS, ES, EXIT_REQUEST, HFLAGS, HF_AVX, HF_CS32, HF_CS64, HF_CS_FLAT, HF_DR7, HF_EM, HF_FLAT,
   HF_IOPL_SHIFT, HF_LMA, HF_MMU_SHIFT, HF_MP, HF_OSFXSR, HF_OSXSAVE, HF_PE, HF_RF, HF_SHADOW, HF_SS32, HF_TF,
   HF_TS, HF_UMIP, HF_VM, HF_VME, INTERRUPT_HARD, INTERRUPT_INIT, INTERRUPT_NMI, INTERRUPT_PENDING,
-  INTERRUPT_SIPI, INTERRUPT_SMI, MMU_KERNEL, MMU_KERNEL_SMAP, MMU_USER, NMI_BLOCKED, SEG_ATTR, SEG_BASE,
+  INTERRUPT_SIPI, INTERRUPT_SMI, MMU_KERNEL, MMU_KERNEL_SMAP, MMU_USER, MMU_USER_ALIGN, NMI_BLOCKED, SEG_ATTR, SEG_BASE,
   SEG_LIMIT, SHADOW, SS, XCR0,
 } from './layout';
 import { CPU, cr0, cr4, efer, eflags, get, segAt, segAttr, segBase, segLimit } from './state';
@@ -71,7 +71,9 @@ export function updateHflags(): void {
     if (fl & FL_RF) h |= HF_RF;
   }
   const guarded = (c4 & CR4_SMAP) != 0 && (fl & FL_AC) == 0;
-  const mmu = level == 3 ? MMU_USER : guarded ? MMU_KERNEL_SMAP : MMU_KERNEL;
+  const aligned = (c0 & CR0_AM) != 0 && (fl & FL_AC) != 0;
+  const userMmu = aligned ? MMU_USER_ALIGN : MMU_USER;
+  const mmu = level == 3 ? userMmu : guarded ? MMU_KERNEL_SMAP : MMU_KERNEL;
   store<i32>(CPU, h | (mmu << HF_MMU_SHIFT), HFLAGS);
   store<u32>(CPU, csBase, CS_BASE32);
   pollInterrupts();

@@ -212,6 +212,8 @@ export const MMU_KERNEL = 0;
 export const MMU_USER = 1;
 /** CPL < 3 with SMAP on and RFLAGS.AC clear: user pages are not accessible. */
 export const MMU_KERNEL_SMAP = 2;
+/** CPL 3 under CR0.AM and RFLAGS.AC. Its soft TLB stays empty: every access takes the slow path, which checks alignment. */
+export const MMU_USER_ALIGN = 3;
 
 // ---- INTERRUPT_PENDING bits
 export const INTERRUPT_HARD = 1;

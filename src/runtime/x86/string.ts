@@ -4,7 +4,7 @@
 
 import {
   CC_DST, CC_OP, CC_SRC, CC_SUB8, DF_STEP, DS, ES, EXIT_REQUEST, FS, HF_CS64, HF_DR7, HF_FLAT, HF_SHADOW,
-  HF_TF, RAX, RCX, RDI, RESTORE, RSI, SS,
+  HF_TF, MMU_USER_ALIGN, RAX, RCX, RDI, RESTORE, RSI, SS,
 } from './layout';
 import { TLB_AUX, TLB_READ } from '../tcg/layout';
 import { dataInfo, ldSized, stSized } from './memory';
@@ -12,7 +12,7 @@ import { CPU, faulted, get, hflags, segAttr, segLimit, set } from './state';
 import { withinLimit } from './stack';
 import { checkPortAccess, portIn, portOut } from './io';
 import { seg_read, seg_write } from './segments';
-import { MEM_RMW, MEM_STACK } from '../softmmu/mem-info';
+import { MEM_RMW, MEM_STACK, tableOf } from '../softmmu/mem-info';
 import { hostForWrite } from '../softmmu/slow';
 import { tlbEntry } from '../softmmu/tlb';
 import { ACCESS_READ, ACCESS_WRITE } from './page-walk';
@@ -83,6 +83,7 @@ function run(linear: u64, offset: u64, n: i32, flat: bool): u64 {
 
 /** Address of `bytes` bytes of plain memory for reading, 0 if it is not plain or faults. */
 function hostForRead(va: u64, info: i32): i32 {
+  if ((info & 3) == MMU_USER_ALIGN) return 0;
   const entry = tlbEntry(va, info & 3, ACCESS_READ, info);
   if (entry == 0 || (load<u32>(entry, TLB_READ) & 0xfff) != 0) return 0;
   return load<i32>(entry, TLB_AUX) + (<i32>va & 0xfff);
@@ -365,7 +366,7 @@ export function io_ins(info: i64): i64 {
     // The destination is checked before the device is read. A crossing store is checked as a read-modify-
     // write.
     if ((to & 0xfff) + size > 0x1000) ldSized(to, size, destinationInfo | MEM_RMW);
-    else tlbEntry(to, destinationInfo & 3, ACCESS_WRITE, destinationInfo);
+    else tlbEntry(to, tableOf(destinationInfo), ACCESS_WRITE, destinationInfo);
     if (faulted()) return 0;
     stSized(to, portIn(port, size), size, destinationInfo);
     if (faulted()) return 0;

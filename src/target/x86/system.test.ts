@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { DS, FEATURES, PKRU, SS } from '../../runtime/x86/layout.ts';
-import { CODE, DATA, SEL, SystemMachine } from './system-machine.cases.ts';
+import { CODE, DATA, SEL, STACK, SystemMachine } from './system-machine.cases.ts';
 
 const machine = new SystemMachine();
 const RSP = 4;
@@ -123,4 +123,75 @@ it('MWAIT sleeps only where nothing else could wake it', () => {
   assert.equal(machine.execute('mov ecx, 2\nmwait')?.vector, 13);
   machine.begin64(true);
   assert.equal(machine.execute('monitor')?.vector, 6);
+});
+
+describe('near branches to non-canonical addresses', () => {
+  const FAR = 0x8000_0000_0000n;
+  for (const [name, code, at] of [
+    ['JMP', 'jmp rbx', 0],
+    ['CALL', 'call rbx', 0],
+    ['RET', 'push rbx\nret 8', 1],
+    ['JMP [memory]', `jmp [rcx]`, 0],
+  ] as const)
+    it(`${name} faults itself and changes nothing`, () => {
+      machine.begin64();
+      machine.setReg(3, FAR);
+      machine.setReg(1, DATA);
+      machine.view.setBigUint64(DATA, FAR, true);
+      const caught = machine.execute(code);
+      assert.deepEqual([caught?.vector, caught?.error, caught?.rip], [13, 0, CODE + at]);
+      // RSP of the interrupted program
+      const sp = machine.view.getBigUint64(Number(machine.reg(RSP)) + 32, true);
+      assert.equal(sp, BigInt(STACK - (name === 'RET' ? 8 : 0)));
+    });
+
+  it('a relative branch beyond the lower half', () => {
+    machine.begin64();
+    // the last page of the lower half is mapped to the code
+    machine.view.setBigUint64(0x1000 + 255 * 8, 0x7003n, true);
+    machine.view.setBigUint64(0x7000 + 511 * 8, 0x8003n, true);
+    machine.view.setBigUint64(0x8000 + 511 * 8, 0x20_0083n, true);
+    machine.refresh();
+    machine.program('nop', CODE + 0x1f_ff00);
+    machine.load(Uint8Array.from([0xe8, 0, 2, 0, 0, 0xf4]), CODE + 0x1f_ff00);
+    machine.setReg(3, 0x7fff_ffff_ff00n);
+    const caught = machine.execute('jmp rbx');
+    assert.deepEqual([caught?.vector, caught?.rip], [13, 0x7fff_ffff_ff00]);
+  });
+});
+
+describe('alignment checks', () => {
+  const AM = 1n << 18n;
+  const on = 'pushfq\nor dword [rsp], 0x40000\npopfq\n';
+  function run(code: string, user = true, am = true): number | undefined {
+    machine.begin64(user);
+    if (am) machine.setCr0(AM);
+    machine.setReg(3, DATA);
+    return machine.execute(on + code)?.vector;
+  }
+
+  it('#AC at CPL 3 with CR0.AM and AC', () => {
+    assert.equal(run('mov eax, [rbx+2]'), 17);
+    assert.equal(run('mov [rbx+4], rax'), 17);
+    assert.equal(run('movups xmm0, [rbx+8]'), 17);
+    assert.equal(run('push rax\npop rax\nmov rcx, rsp\nlea rsp, [rbx+0x101]\npush rax'), 17);
+    assert.equal(run('lea rsi, [rbx+4]\nlea rdi, [rbx+0x100]\nmov ecx, 4\nrep movsq'), 17);
+    assert.equal(run('mov ax, [rbx+1]'), 17);
+  });
+
+  it('not without them, and not for aligned accesses', () => {
+    assert.equal(run('mov eax, [rbx+2]', true, false), undefined);
+    assert.equal(run('mov eax, [rbx+2]', false), undefined);
+    assert.equal(run('mov eax, [rbx+4]\nmov al, [rbx+3]\nmovups xmm0, [rbx+16]'), undefined);
+    assert.equal(run('lea rsi, [rbx+1]\nlea rdi, [rbx+0x103]\nmov ecx, 7\nrep movsb'), undefined);
+    assert.equal(run('mov eax, [rbx+2]\nud2', true, false), 6);
+  });
+
+  it('come before page faults and carry an error code of zero', () => {
+    machine.begin64(true);
+    machine.setCr0(AM);
+    machine.setReg(3, 0x5000_0001);
+    const caught = machine.execute(`${on}mov eax, [rbx]`);
+    assert.deepEqual([caught?.vector, caught?.error], [17, 0]);
+  });
 });

@@ -1,5 +1,5 @@
 import { OP } from '../../ir/ops.ts';
-import { RCX, RIP, RSP } from '../../runtime/x86/layout.ts';
+import { RCX, RIP } from '../../runtime/x86/layout.ts';
 import { HELPER } from './helpers.ts';
 import { K_J } from './operand-codes.ts';
 import { loadOp, READ } from './operands.ts';
@@ -26,40 +26,38 @@ function jcc(t: Translator): void {
   t.branch(c, t.condInverted, targetLo(t), targetHi(t));
 }
 
-/** Near indirect target, in a slot that pushing does not change. */
-function indirectTarget(t: Translator): number {
-  const v = t.load(0);
-  if (v !== RSP) return v;
-  const copy = t.temp();
-  t.ir.op(OP.mov, copy, v);
-  return copy;
-}
-
 function jmp(t: Translator): void {
-  if (t.operandKind(0) === K_J) jumpRelative(t);
-  else t.endIndirect(t.load(0), t.opSize);
+  if (t.operandKind(0) === K_J) return jumpRelative(t);
+  // nothing but RIP is written: the target may go there at once
+  if (t.code64) {
+    t.checkedTarget(t.load(0), RIP);
+    return t.endRipStored();
+  }
+  t.endAt(t.indirectTarget(t.load(0), t.opSize));
 }
 
 function call(t: Translator): void {
   if (t.operandKind(0) === K_J) {
+    t.checkTarget(targetLo(t), targetHi(t));
     t.push(t.nextRip(), t.opSize);
     return jumpRelative(t);
   }
-  const target = indirectTarget(t);
+  const target = t.indirectTarget(t.load(0), t.opSize);
   t.push(t.nextRip(), t.opSize);
-  t.endIndirect(target, t.opSize);
+  t.endAt(target);
 }
 
 function ret(t: Translator): void {
   const release = t.operandKind(0) === 0 ? 0 : t.immLo;
+  const popped = t.peek(t.opSize);
   if (t.code64) {
-    t.stackLoad(RIP, 8, 0);
+    t.checkedTarget(popped, RIP);
     t.adjustStack(8 + release);
     return t.endRipStored();
   }
-  const target = t.peek(t.opSize);
+  const target = t.indirectTarget(popped, t.opSize);
   t.adjustStack(t.opSize + release);
-  t.endIndirect(target, t.opSize);
+  t.endAt(target);
 }
 
 // ---- loops: rCX in the address size

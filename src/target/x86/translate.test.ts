@@ -46,7 +46,7 @@ const limits = {
   localSlotLimit: LOCAL_SLOT_LIMIT,
   stateSize: STATE_SIZE,
   tempLimit: TEMP_LIMIT,
-  mmuIndexes: 3,
+  mmuIndexes: 4,
 };
 
 interface Options {

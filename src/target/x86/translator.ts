@@ -1,6 +1,7 @@
 import type { IrBuilder } from '../../ir/builder.ts';
 import { OP } from '../../ir/ops.ts';
 import {
+  CS,
   HF_AVX,
   HF_CPL_MASK,
   HF_CS_FLAT,
@@ -218,8 +219,27 @@ export class Translator extends Operands {
     this.ir.exit();
   }
 
+  /** Whether an address needs no check as a branch target: 48 bits, sign-extended, or not 64-bit code. */
+  private plainTarget(hi: number): boolean {
+    return !this.code64 || (hi << 16) >> 16 === hi;
+  }
+
+  /** A near branch target in a slot; in 64-bit code #GP(0) at the branch if it is not canonical. Before anything is written. */
+  checkedTarget(target: number, d = this.temp()): number {
+    if (!this.code64) return target;
+    this.flushFlags();
+    this.ir.mem(OP.chkaddr, d, target, this.memInfo(CS), 0);
+    return d;
+  }
+
+  /** Checks a constant target before the instruction writes anything (CALL). */
+  checkTarget(lo: number, hi: number): void {
+    if (!this.plainTarget(hi)) this.checkedTarget(this.constant(lo, hi));
+  }
+
   /** Continues at a constant RIP, same key. */
   jump(lo: number, hi: number): void {
+    if (!this.plainTarget(hi)) return this.endAt(this.checkedTarget(this.constant(lo, hi)));
     if (this.single) return this.endAt(this.constant(lo, hi));
     this.syncFlags();
     this.ir.goto(lo, hi);
@@ -228,12 +248,12 @@ export class Translator extends Operands {
 
   /** Continues at a constant target if the condition slot is non-zero (zero when `inverted`), else behind the instruction. */
   branch(condition: number, inverted: boolean, lo: number, hi: number): void {
-    if (this.single) {
+    if (this.single || !this.plainTarget(hi)) {
       const target = this.constant(lo, hi);
       const next = this.constant(this.nextLo, this.nextHi);
       const rip = this.temp();
       this.ir.op4(OP.select, rip, condition, inverted ? next : target, inverted ? target : next);
-      return this.endAt(rip);
+      return this.endAt(this.plainTarget(hi) ? rip : this.checkedTarget(rip));
     }
     this.syncFlags();
     if (inverted) this.ir.br(condition, this.nextLo, this.nextHi, lo, hi);
@@ -278,11 +298,15 @@ export class Translator extends Operands {
     return this.constant(this.nextLo, this.nextHi);
   }
 
-  /** Near indirect branch target: truncated to the operand size, limit-checked where CS is not flat. */
-  endIndirect(target: number, size: number): void {
-    const rip = size === 8 ? target : this.zext(target, size);
-    if (!this.code64 && (this.flags & HF_CS_FLAT) === 0) this.call(HELPER.check_branch, undefined, rip);
-    this.endAt(rip);
+  /**
+   * Near indirect branch target: truncated to the operand size, checked against the CS limit where CS is not flat and to be
+   * canonical in 64-bit code. To be called before the instruction writes anything; `endAt` takes the result.
+   */
+  indirectTarget(target: number, size: number): number {
+    if (this.code64) return this.checkedTarget(target);
+    const rip = this.zext(target, size);
+    if ((this.flags & HF_CS_FLAT) === 0) this.call(HELPER.check_branch, undefined, rip);
+    return rip;
   }
 
   // ---- stack

@@ -66,9 +66,10 @@ export const FUSED_SEQUENCES: readonly (readonly OpName[])[] = [
   ['st64', 'add_i64_imm', 'ext32u'],
   ['st64', 'add_i64_imm'],
   ['ld64', 'add_i64_imm', 'ld64', 'add_i64_imm', 'ld64', 'add_i64_imm', 'ld64', 'add_i64_imm'],
-  ['ld64', 'add_i64_imm', 'ld64', 'add_i64_imm', 'goto_ind'],
+  ['ld64', 'add_i64_imm', 'ld64', 'chkaddr', 'add_i64_imm', 'goto_ind'],
   ['ld64', 'add_i64_imm', 'ld64', 'add_i64_imm'],
-  ['ld64', 'add_i64_imm', 'goto_ind'],
+  ['ld64', 'chkaddr', 'add_i64_imm', 'goto_ind'],
+  ['chkaddr', 'goto_ind'],
   ['ld64', 'add_i64_imm', 'movi', 'goto_ind'],
   ['ld64', 'add_i64_imm'],
   // plain loads without the look at MEM_RMW
