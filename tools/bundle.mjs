@@ -25,7 +25,7 @@ rmSync(`${root}dist/bundle`, { recursive: true, force: true });
 // What is loaded lazily (the monitor, back ends) stays in files of its own.
 await build({
   ...common,
-  entryPoints: { main: 'dist/cli/main.js' },
+  entryPoints: { main: 'dist/cli/main.js', 'img-main': 'dist/cli/img/main.js' },
   splitting: true,
   chunkNames: 'main-[hash]',
 });

@@ -83,13 +83,24 @@ export const SECTOR = 512;
 
 /** Whether all bytes are zero. */
 export function isZero(bytes: Uint8Array): boolean {
-  let at = 0;
   const { length } = bytes;
-  if ((bytes.byteOffset & 7) === 0 && length >= 64) {
-    const words = new BigInt64Array(bytes.buffer, bytes.byteOffset, length >>> 3);
-    for (let i = 0; i < words.length; i++) if (words[i] !== 0n) return false;
-    at = words.length * 8;
+  let at = 0;
+  while (at < length && ((bytes.byteOffset + at) & 3) !== 0) if (bytes[at++] !== 0) return false;
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset + at, (length - at) >>> 2);
+  let i = 0;
+  for (; i + 8 <= words.length; i += 8) {
+    const any =
+      words[i]! |
+      words[i + 1]! |
+      words[i + 2]! |
+      words[i + 3]! |
+      words[i + 4]! |
+      words[i + 5]! |
+      words[i + 6]! |
+      words[i + 7]!;
+    if (any !== 0) return false;
   }
-  for (; at < length; at++) if (bytes[at] !== 0) return false;
+  for (; i < words.length; i++) if (words[i] !== 0) return false;
+  for (at += words.length * 4; at < length; at++) if (bytes[at] !== 0) return false;
   return true;
 }

@@ -64,6 +64,8 @@ export interface DriverDefinition {
   readonly createOptions?: readonly CreateOption[];
   /** Options of `create` that name a backing image are understood. */
   readonly hasBacking?: boolean;
+  /** `convert -c` works. */
+  readonly canCompress?: boolean;
 }
 
 /** What some formats can do beyond reading and writing. Absent: not of this format. */
@@ -81,6 +83,8 @@ export interface FormatNode extends BlockNode {
   changeBacking?(name: string | undefined, format: string | undefined): Promise<void>;
   /** Drops all data of this node: what is below shows through. */
   makeEmpty?(): Promise<void>;
+  /** The disk as a snapshot has it, to read. Closed with this node. */
+  openSnapshot?(idOrName: string): Promise<BlockNode>;
 }
 
 export interface CheckResult {

@@ -3,6 +3,7 @@ import { SECTOR } from './block-node.ts';
 import type { DriverDefinition, OpenContext } from './driver.ts';
 import { FileNode } from './file-node.ts';
 import { MemoryNode, NullNode } from './memory-node.ts';
+import { QCOW2 } from './qcow2/driver.ts';
 import { RawNode } from './raw-node.ts';
 
 async function openFile(context: OpenContext, kind: 'file' | 'device' | 'any'): Promise<FileNode> {
@@ -87,7 +88,7 @@ const RAW: DriverDefinition = {
   ],
 };
 
-export const FORMAT_DRIVERS: readonly DriverDefinition[] = [RAW];
+export const FORMAT_DRIVERS: readonly DriverDefinition[] = [RAW, QCOW2];
 
 const DRIVERS: ReadonlyMap<string, DriverDefinition> = new Map(
   [FILE, HOST_DEVICE, nullDriver('null-co'), nullDriver('null-aio'), MEMORY, ...FORMAT_DRIVERS].map(

@@ -1,6 +1,7 @@
 /** What the executables load first: chooses the bundle or, in a checkout with newer modules, the modules. */
 import { setFlagsFromString } from 'node:v8';
 import { distUrl, isBundleFresh } from '../host/node/dist-files.ts';
+import type * as Img from './img/main.ts';
 import type * as Main from './main.ts';
 
 /**
@@ -19,4 +20,11 @@ export async function launch(
   const path = isBundleFresh() ? 'bundle/main.js' : 'cli/main.js';
   const main = (await import(distUrl(path).href)) as typeof Main;
   return program === 'lyrebird' ? main.lyrebirdMain(args) : main.systemMain(program, args);
+}
+
+/** Runs `lyrebird-img`; resolves with the exit status. */
+export async function launchImg(args: readonly string[]): Promise<number> {
+  const path = isBundleFresh() ? 'bundle/img-main.js' : 'cli/img/main.js';
+  const { imgMain } = (await import(distUrl(path).href)) as typeof Img;
+  return imgMain(args);
 }
