@@ -243,6 +243,7 @@ class Checker {
         continue;
       }
       const expected = this.#found[cluster]!;
+      if (expected > 0 && !refcounts.hasBlock(cluster)) this.#needsRebuild = true;
       if (count > 0 || expected > 0) highest = cluster + 1;
       if (count === expected) continue;
       this.#wrongCounts.push({ cluster, expected, count });

@@ -456,6 +456,10 @@ export class Qcow2Node implements FormatNode {
     if (!isZeroAlready) await this.write(offset, new Uint8Array(sizeBytes));
   }
 
+  get #hasRawData(): boolean {
+    return this.image.geometry.hasDataFile && (this.image.header.autoclear & AUTOCLEAR_RAW_DATA) !== 0;
+  }
+
   #showsBacking(offset: number): boolean {
     return this.backing !== undefined && offset < this.backing.sizeBytes;
   }
@@ -467,6 +471,8 @@ export class Qcow2Node implements FormatNode {
     await image.balance();
     const l1Index = Math.floor(offset / image.tableSpan);
     const stop = Math.min(end, (l1Index + 1) * image.tableSpan);
+    // A raw data file holds the disk by itself.
+    if (this.#hasRawData) await image.dataFile.writeZeroes(offset, stop - offset, true);
     if (image.l2Offset(l1Index) === 0 && !this.#showsBacking(offset)) return stop - offset;
     if (!isV3 && this.#showsBacking(offset)) {
       // Version 2 cannot say "zero" over a backing file.
@@ -583,8 +589,8 @@ export class Qcow2Node implements FormatNode {
       await image.file.write(AT_SIZE, bytes);
       image.header.sizeBytes = sizeBytes;
     });
-    const hasRawData = (image.header.autoclear & AUTOCLEAR_RAW_DATA) !== 0;
-    if (image.geometry.hasDataFile && (hasRawData || sizeBytes < old)) await image.dataFile.resize(sizeBytes);
+    if (image.geometry.hasDataFile && (this.#hasRawData || sizeBytes < old))
+      await image.dataFile.resize(sizeBytes);
     // What the backing file has there does not become visible.
     if (sizeBytes > old && this.#showsBacking(old)) await this.writeZeroes(old, sizeBytes - old, true);
     if (sizeBytes > old && preallocation !== 'off') await this.preallocate(old, sizeBytes, preallocation);

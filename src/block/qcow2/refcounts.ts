@@ -62,6 +62,11 @@ export interface ClusterRun {
   readonly clusters: number;
 }
 
+interface Extension {
+  readonly blocks: readonly number[];
+  readonly tableClusters: number;
+}
+
 /** Host clusters beyond this cannot be named in an L2 entry, or exactly in a double. */
 const MAX_HOST_BYTES = 2 ** 53 - 2 ** 21;
 
@@ -110,6 +115,11 @@ export class Refcounts {
 
   get table(): readonly number[] {
     return this.#table;
+  }
+
+  /** There is a place for the cluster's count. */
+  hasBlock(cluster: number): boolean {
+    return (this.#table[Math.floor(cluster / this.#perBlock)] ?? 0) !== 0;
   }
 
   get perBlock(): number {
@@ -214,17 +224,18 @@ export class Refcounts {
   async allocate(clusters: number): Promise<number> {
     if (clusters === 1) return (await this.allocateRun(1)).offset;
     for (let first = this.#hint; ; ) {
-      const missing = this.#missingBlock(first, clusters);
-      if (missing !== undefined) {
-        await this.#createBlock(missing);
-        continue;
-      }
-      const used = await this.#lastUsed(first, clusters);
+      const plan = this.#planExtension(first, clusters);
+      const total = clusters + plan.tableClusters + plan.blocks.length;
+      const used = await this.#lastUsed(first, total);
       if (used !== undefined) {
         first = used + 1;
         continue;
       }
       const offset = first * this.#clusterBytes;
+      if (plan.blocks.length > 0) {
+        await this.#extend(first, clusters, plan);
+        return offset;
+      }
       this.#checkOffset(offset + clusters * this.#clusterBytes);
       this.onAllocate(offset, clusters);
       await this.add(offset, clusters, 1);
@@ -243,87 +254,83 @@ export class Refcounts {
     if (end > MAX_HOST_BYTES) throw new BlockError(EFBIG, 'the image file would become too large');
   }
 
-  /** A cluster among them for whose range there is no block yet. */
-  #missingBlock(first: number, clusters: number): number | undefined {
-    const lastBlock = Math.floor((first + clusters - 1) / this.#perBlock);
-    for (let block = Math.floor(first / this.#perBlock); block <= lastBlock; block++)
-      if ((this.#table[block] ?? 0) === 0) return Math.max(first, block * this.#perBlock);
-    return undefined;
-  }
-
   async #lastUsed(first: number, clusters: number): Promise<number | undefined> {
     for (let cluster = first + clusters - 1; cluster >= first; cluster--)
       if ((await this.get(cluster * this.#clusterBytes)) !== 0) return cluster;
     return undefined;
   }
 
-  /** A block for the range that `cluster` is in, placed at `cluster`, which counts itself. On disk when this returns. */
+  /** A block for the range that `cluster` is in, placed at `cluster`, and a larger table if need be. On disk when this returns. */
   async #createBlock(cluster: number): Promise<void> {
-    const blockIndex = Math.floor(cluster / this.#perBlock);
-    if (blockIndex >= this.#table.length) return this.#growTable(cluster);
-    const offset = cluster * this.#clusterBytes;
-    this.#checkOffset(offset + this.#clusterBytes);
-    this.onAllocate(offset, 1);
-    const table = this.#cache.create(offset);
-    setCount(table.view, this.#order, cluster % this.#perBlock, 1);
+    for (let first = cluster; ; ) {
+      const plan = this.#planExtension(first, 0);
+      const used = await this.#lastUsed(first, plan.tableClusters + plan.blocks.length);
+      if (used === undefined) return this.#extend(first, 0, plan);
+      first = used + 1;
+    }
+  }
+
+  /** Blocks (by index) and clusters of a larger table that must follow `payload` clusters at `first` so that all are counted. */
+  #planExtension(first: number, payload: number): Extension {
+    const perCluster = this.#clusterBytes / 8;
+    const firstBlock = Math.floor(first / this.#perBlock);
+    let plan: Extension = { blocks: [], tableClusters: 0 };
+    for (;;) {
+      const total = Math.max(1, payload + plan.tableClusters + plan.blocks.length);
+      const lastBlock = Math.floor((first + total - 1) / this.#perBlock);
+      const blocks: number[] = [];
+      for (let block = firstBlock; block <= lastBlock; block++)
+        if ((this.#table[block] ?? 0) === 0) blocks.push(block);
+      const entries = Math.max(lastBlock + 1, Math.ceil(this.#table.length * 1.5));
+      const tableClusters = lastBlock < this.#table.length ? 0 : Math.ceil(entries / perCluster);
+      if (blocks.length === plan.blocks.length && tableClusters === plan.tableClusters) return plan;
+      plan = { blocks, tableClusters };
+    }
+  }
+
+  /** `payload` clusters, then the table, then the blocks; what is new refers to itself and is written before anything names it. */
+  async #extend(first: number, payload: number, { blocks, tableClusters }: Extension): Promise<void> {
+    const { refcountTableOffset: oldOffset, refcountTableClusters: oldClusters } = this.#header;
+    const total = payload + tableClusters + blocks.length;
+    if (tableClusters * this.#clusterBytes > MAX_REFCOUNT_TABLE_BYTES)
+      throw new BlockError(EFBIG, 'the reference count table would become too large');
+    this.#checkOffset((first + total) * this.#clusterBytes);
+    this.onAllocate(first * this.#clusterBytes, total);
+    const table = [...this.#table];
+    while (table.length < (tableClusters * this.#clusterBytes) / 8) table.push(0);
+    for (let cluster = first; cluster < first + total; cluster++) {
+      if ((this.#table[Math.floor(cluster / this.#perBlock)] ?? 0) !== 0)
+        await this.add(cluster * this.#clusterBytes, 1, 1);
+    }
+    blocks.forEach((block, i) => {
+      const offset = (first + payload + tableClusters + i) * this.#clusterBytes;
+      const { view } = this.#cache.create(offset);
+      const start = block * this.#perBlock;
+      for (
+        let cluster = Math.max(first, start);
+        cluster < Math.min(first + total, start + this.#perBlock);
+        cluster++
+      )
+        setCount(view, this.#order, cluster - start, 1);
+      table[block] = offset;
+    });
     await this.#cache.writeDirty();
+    if (tableClusters > 0) await this.#writeWholeTable((first + payload) * this.#clusterBytes, table);
     await this.#file.flush();
-    await this.#writeTableEntry(blockIndex, offset);
-    this.#table[blockIndex] = offset;
+    if (tableClusters > 0) await this.#switchTable((first + payload) * this.#clusterBytes, tableClusters);
+    else for (const block of blocks) await this.#writeTableEntry(block, table[block]!);
+    this.#table = table;
     this.onLayoutChange();
+    if (tableClusters === 0) return;
+    // The header no longer names the old one.
+    await this.#file.flush();
+    await this.add(oldOffset, oldClusters, -1);
   }
 
   async #writeTableEntry(index: number, offset: number): Promise<void> {
     const bytes = new Uint8Array(8);
     writeU64(new DataView(bytes.buffer), 0, offset);
     await this.#file.write(this.#header.refcountTableOffset + index * 8, bytes);
-  }
-
-  /** A larger table at `first` (free, as is all behind it), followed by blocks that count both. */
-  async #growTable(first: number): Promise<void> {
-    const { refcountTableOffset: oldOffset, refcountTableClusters: oldClusters } = this.#header;
-    const perCluster = this.#clusterBytes / 8;
-    const firstBlock = Math.floor(first / this.#perBlock);
-    let tableClusters = 0;
-    let blocks = 0;
-    for (let changed = true; changed; ) {
-      const last = first + tableClusters + blocks - 1;
-      const neededBlocks = Math.floor(Math.max(first, last) / this.#perBlock) - firstBlock + 1;
-      const entries = Math.max(firstBlock + neededBlocks, Math.ceil(this.#table.length * 1.5));
-      const neededClusters = Math.ceil(entries / perCluster);
-      changed = neededBlocks !== blocks || neededClusters !== tableClusters;
-      blocks = neededBlocks;
-      tableClusters = neededClusters;
-    }
-    if (tableClusters * this.#clusterBytes > MAX_REFCOUNT_TABLE_BYTES)
-      throw new BlockError(EFBIG, 'the reference count table would become too large');
-    const tableOffset = first * this.#clusterBytes;
-    const total = tableClusters + blocks;
-    this.#checkOffset(tableOffset + total * this.#clusterBytes);
-    this.onAllocate(tableOffset, total);
-    const table = [...this.#table];
-    while (table.length < tableClusters * perCluster) table.push(0);
-    for (let i = 0; i < blocks; i++) {
-      const offset = (first + tableClusters + i) * this.#clusterBytes;
-      const block = this.#cache.create(offset);
-      const start = (firstBlock + i) * this.#perBlock;
-      for (
-        let cluster = Math.max(first, start);
-        cluster < Math.min(first + total, start + this.#perBlock);
-        cluster++
-      )
-        setCount(block.view, this.#order, cluster - start, 1);
-      table[firstBlock + i] = offset;
-    }
-    await this.#cache.writeDirty();
-    await this.#writeWholeTable(tableOffset, table);
-    await this.#file.flush();
-    await this.#switchTable(tableOffset, tableClusters);
-    this.#table = table;
-    // The header no longer names the old one.
-    await this.#file.flush();
-    this.onLayoutChange();
-    await this.add(oldOffset, oldClusters, -1);
   }
 
   async #writeWholeTable(offset: number, table: readonly number[]): Promise<void> {
