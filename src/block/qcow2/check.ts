@@ -46,6 +46,8 @@ class Checker {
   readonly #found: Uint32Array;
   /** Clusters of the file; references behind it are corruptions. */
   readonly #clusters: number;
+  /** The same without those to the table and blocks of counts. */
+  #withoutCounts = new Uint32Array();
   #needsRebuild = false;
   /** Entries whose "own" flag is wrong: set it if the count is 1. */
   readonly #wrongCounts: Array<{ cluster: number; expected: number; count: number }> = [];
@@ -103,12 +105,14 @@ class Checker {
       await this.#collectTree(l1Offset, l1Size, false);
     this.#refer(header.snapshotsOffset, this.#snapshots.tableBytes, 'snapshot table');
     await this.#collectBitmaps();
+    const others = this.#found.slice();
     this.#refer(
       header.refcountTableOffset,
       header.refcountTableClusters * this.#clusterBytes,
       'refcount table',
     );
     this.#collectBlocks();
+    this.#withoutCounts = others;
   }
 
   #collectBlocks(): void {
@@ -261,7 +265,7 @@ class Checker {
     const { result } = this;
     const before = { leaks: result.leaks, corruptions: result.corruptions };
     if (this.#needsRebuild && how === 'all') {
-      await image.refcounts.rebuild((cluster) => this.#found[cluster] ?? 0, this.#clusters);
+      await image.refcounts.rebuild((cluster) => this.#withoutCounts[cluster] ?? 0, this.#clusters);
     } else {
       for (const { cluster, expected, count } of this.#wrongCounts) {
         if (how === 'leaks' && count < expected) continue;
