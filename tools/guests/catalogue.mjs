@@ -3,6 +3,7 @@
 import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { GuestError } from './apt.mjs';
+import { writeCpio } from './cpio.mjs';
 import { buildInitramfs } from './initramfs.mjs';
 import { extractVmlinux } from './vmlinux.mjs';
 
@@ -23,6 +24,73 @@ const kernel = (meta, about) => ({
     const { vmlinux, format } = extractVmlinux(readFileSync(join(out, 'vmlinuz')));
     writeFileSync(join(out, 'vmlinux'), vmlinux);
     log(`vmlinux: ${(vmlinux.length / 2 ** 20).toFixed(1)} MiB out of the ${format} payload`);
+  },
+});
+
+/** Modules of the cloud kernel for virtio devices, in an order in which each finds what it needs. */
+const VIRTIO_MODULES = [
+  'virtio',
+  'virtio_ring',
+  'virtio_pci_legacy_dev',
+  'virtio_pci_modern_dev',
+  'virtio_pci',
+  'virtio_mmio',
+  'virtio_blk',
+  'rng-core',
+  'virtio-rng',
+  'virtio_console',
+  'virtio_balloon',
+  'scsi_common',
+  'scsi_mod',
+  'virtio_scsi',
+  'crc-t10dif',
+  'crct10dif_common',
+  't10-pi',
+  'crc64',
+  'crc64-rocksoft',
+  'crc64-rocksoft_generic',
+  'sd_mod',
+  'fscache',
+  'netfs',
+  '9pnet',
+  '9p',
+  '9pnet_virtio',
+  'i6300esb',
+];
+
+/** The cloud kernel with a second archive of those modules it has and `/load-virtio`, to follow the shell's own. */
+const kernelWithModules = (meta, about) => ({
+  about,
+  files: ['vmlinuz', 'modules.cpio'],
+  make({ apt, out, scratch, log }) {
+    const unpacked = scratch(`${meta}-modules`);
+    apt.unpack(apt.resolveMeta(meta), unpacked);
+    copyFileSync(kernelIn(unpacked), join(out, 'vmlinuz'));
+    const files = readdirSync(join(unpacked, 'lib', 'modules'), { recursive: true }).map(String);
+    const found = VIRTIO_MODULES.flatMap((name) => {
+      const path = files.find((file) => file.endsWith(`/${name}.ko`));
+      return path === undefined ? [] : [{ name, path: join(unpacked, 'lib', 'modules', path) }];
+    });
+    // Twice: what came too early the first time finds its needs the second time.
+    const script = [
+      '#!/bin/sh',
+      'for round in 1 2; do',
+      ...found.map(({ name }) => `insmod /modules/${name}.ko 2>/dev/null`),
+      'done',
+      'true',
+    ];
+    const archive = writeCpio([
+      { path: 'modules', type: 'dir', mode: 0o755 },
+      ...found.map(({ name, path }) => ({
+        path: `modules/${name}.ko`,
+        type: 'file',
+        mode: 0o644,
+        data: readFileSync(path),
+      })),
+      { path: 'load-virtio', type: 'file', mode: 0o755, data: `${script.join('\n')}\n` },
+    ]);
+    writeFileSync(join(out, 'modules.cpio'), archive);
+    log(`modules: ${found.map(({ name }) => name).join(' ')}`);
   },
 });
 
@@ -67,6 +135,7 @@ export const GUESTS = {
     'linux-image-cloud-amd64',
     'the kernel for virtual machines (the demo and the benchmarks boot it)',
   ),
+  'cloud-modules': kernelWithModules('linux-image-cloud-amd64', 'the same with its modules for virtio'),
   busybox: busybox('busybox-static', 'initramfs with a shell, 64-bit'),
   amd64: kernel('linux-image-amd64', 'the big kernel for real machines'),
   'installer-amd64': installer('amd64'),

@@ -355,6 +355,18 @@ test('virtio-rng: fills buffers, within its quota', () => {
   );
 });
 
+test('virtqueue: with the event index a driver is told to ring for every chain', () => {
+  const timers = new TimerQueue(new ManualClock());
+  const rng = new VirtioRng({ timers, fill: () => {}, maxBytes: Number.POSITIVE_INFINITY, periodMs: 1 });
+  const rig = createRig(rng);
+  const ring = bringUp(rig, 1, 0n, 8).rings[0]!;
+  for (let n = 1; n < 20; n++) {
+    ring.add([{ address: DATA, length: 1, write: true }]);
+    kick(rig, 0);
+    assert.equal(rig.ram.view.getUint16(ring.deviceArea + 4 + 8 * 8, true), n, 'avail_event');
+  }
+});
+
 test('virtio-pci: a modern-only device has no legacy BAR and a modern id', () => {
   const rig = createRig(blk(new MemoryDisk(2 ** 16)), { legacy: false });
   assert.equal(rig.device.pci.readConfig(2, 2), 0x1042);

@@ -82,6 +82,8 @@ export class VirtQueue {
   #desc = -1;
   #driver = -1;
   #device = -1;
+  /** Notifications are not wanted now. */
+  #quiet = false;
   /** Used entries written since the last `needsInterrupt` (packed). */
   #pushed = 0;
 
@@ -103,6 +105,7 @@ export class VirtQueue {
     this.s.size = size;
     this.#view = undefined;
     this.#pushed = 0;
+    this.#quiet = false;
   }
 
   /** The driver made the queue ready: both wrap counters of a packed ring start at 1 (2.8.1). */
@@ -145,6 +148,7 @@ export class VirtQueue {
 
   /** Asks the driver to notify, or not to. True: chains may have come before the driver could see it; look again. */
   setNotification(wanted: boolean): boolean {
+    this.#quiet = !wanted;
     if (!this.#locate()) return false;
     const { s, features } = this;
     const { view } = this.#ram;
@@ -214,6 +218,8 @@ export class VirtQueue {
     const head = view.getUint16(this.#driver + 4 + 2 * (s.nextAvail & (s.size - 1)), true);
     if (head >= s.size) return this.#break(`descriptor ${head} of ${s.size}`);
     s.nextAvail = (s.nextAvail + 1) & 0xffff;
+    // The driver rings again for the entry after this one (2.7.10).
+    if (this.features.eventIndex && !this.#quiet) this.#write16(this.#device + 4 + 8 * s.size, s.nextAvail);
     const chain = new ChainBuilder(this.#memory);
     let table = this.#desc;
     let count = s.size;
