@@ -276,7 +276,7 @@ export function sse_packed(op: i64, d: i64, s: i64): void {
 function packedSlow(op: i32, d: i32, a: i32, b: i32, count: i32): void {
   const wide = (op & PACKED_F64) != 0;
   const o = op & 7;
-  if (fast()) {
+  if (fast() || o == MIN || o == MAX) {
     if (tryHalf(o, a, b, wide)) {
       const lower = packedResult;
       if (count == 1) {
@@ -311,6 +311,11 @@ function softHalf(op: i32, a: i32, b: i32, wide: bool): v128 {
   const x = v128.load(CPU + a);
   const y = v128.load(CPU + b);
   return wide ? soft64(op, x, y) : soft32(op, x, y);
+}
+
+/** See avx_packed in src/target/x86/helpers-sse.ts. */
+export function avx_packed(how: i64, regs: i64): void {
+  packedSlow(i32(how) & 15, i32(regs) & 0xffff, i32(regs >> 16) & 0xffff, i32(regs >> 32) & 0xffff, i32(how >> 4));
 }
 
 export function vfadd_f32(d: i64, a: i64, b: i64): void { packedSlow(ADD, i32(d), i32(a), i32(b), 1); }

@@ -2,7 +2,7 @@
 
 export {
   fadd_f32, fadd_f64, fdiv_f32, fdiv_f64, fminmax_f32, fminmax_f64, fmul_f32, fmul_f64, fsqrt_f32, fsqrt_f64, fsub_f32, fsub_f64,
-  sse_approx, sse_dppd, sse_dpps, sse_horizontal, sse_packed,
+  avx_packed, sse_approx, sse_dppd, sse_dpps, sse_horizontal, sse_packed,
   vfadd256_f32, vfadd256_f64, vfadd_f32, vfadd_f64, vfdiv256_f32, vfdiv256_f64, vfdiv_f32, vfdiv_f64,
   vfmul256_f32, vfmul256_f64, vfmul_f32, vfmul_f64, vfsub256_f32, vfsub256_f64, vfsub_f32, vfsub_f64,
 } from './sse-arith';

@@ -7,7 +7,7 @@ import { fmaRows, vex0f, vex0f3a, vex0f38 } from './table-avx.ts';
 import { adx38, bmi3a, bmi38 } from './table-bmi.ts';
 import { oneByte } from './table-onebyte.ts';
 import { sha3a, sha38 } from './table-sha.ts';
-import { simd0f, simd0f3a, simd0f38 } from './table-sse.ts';
+import { mmx0f, mmx0f3a, mmx0f38, simd0f, simd0f3a, simd0f38, withXmm } from './table-sse.ts';
 import { vexRows } from './table-vex.ts';
 import { x87Table } from './table-x87.ts';
 import { aluHandlers } from './translate-alu.ts';
@@ -28,15 +28,19 @@ import { xsaveHandlers } from './translate-xsave.ts';
 import type { Handler } from './translator.ts';
 import { vexForm } from './vector-operands.ts';
 
+const sse0f: InsnTable = [...simd0f, ...withXmm(mmx0f)];
+const sse0f38: InsnTable = [...simd0f38, ...withXmm(mmx0f38)];
+const sse0f3a: InsnTable = [...simd0f3a, ...withXmm(mmx0f3a)];
+
 /** All opcode tables by map; the order of tables of one map does not matter. */
 export const X86_TABLES: readonly (readonly [OpcodeMap, InsnTable])[] = [
   [0, oneByte],
   [0, x87Table],
   [1, twoByte],
-  [1, simd0f],
+  [1, sse0f],
   [2, threeByte38],
-  [2, simd0f38],
-  [3, simd0f3a],
+  [2, sse0f38],
+  [3, sse0f3a],
   [5, vex0f],
   [2, adx38],
   [6, bmi38],
@@ -46,9 +50,9 @@ export const X86_TABLES: readonly (readonly [OpcodeMap, InsnTable])[] = [
   [6, vex0f38],
   [6, fmaRows],
   [7, vex0f3a],
-  [5, vexRows(simd0f)],
-  [6, vexRows(simd0f38)],
-  [7, vexRows(simd0f3a)],
+  [5, vexRows(sse0f)],
+  [6, vexRows(sse0f38)],
+  [7, vexRows(sse0f3a)],
 ];
 
 type IntegerHandler =

@@ -128,6 +128,11 @@ export const sseHelpers = {
     faults: true,
     doc: '(base address, regs d, index, mask, 0 data 64 bits, 1 index 64 bits, 2 vector of 256, 3 address 32 bits, 4..5 scale, 6..8 segment)',
   },
+  avx_packed: {
+    args: 2,
+    faults: true,
+    doc: '(op as sse_packed | lanes << 4, regs d, a, b): d = a op b',
+  },
   avx_fma: {
     args: 2,
     faults: true,

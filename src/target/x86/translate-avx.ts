@@ -8,6 +8,7 @@ import {
   eachLane,
   lanes,
   lanewise,
+  registers,
   shuffle,
   source,
   splatWord,
@@ -25,11 +26,6 @@ function zeroRegisters(all: boolean): Handler {
       if (all) t.ir.op128(OP.vconst, XMM + n * 16, 0, 0, 0, 0, 0, 0);
     }
   };
-}
-
-/** Slots of up to four operands in one constant. */
-function registers(t: Translator, a: number, b: number, c = 0, d = 0): number {
-  return t.constant(a | (b << 16), c | (d << 16));
 }
 
 // ---- permutations

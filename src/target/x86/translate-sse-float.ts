@@ -11,6 +11,7 @@ import {
   lanewise,
   lastSource,
   mmxSlot,
+  registers,
   scalarResult,
   shuffle,
   source,
@@ -115,6 +116,16 @@ function narrowing(kind: number): Handler {
 /** helper(d, s, imm8) */
 function withImm(helper: number): Handler {
   return faulting((t, d, s) => callOffsets(t, helper, d, s, t.immLo & 255));
+}
+
+/** MIN, MAX and SQRT on whole vectors; the VEX forms by one call for both lanes. */
+function packedFloat(t: Translator): void {
+  if (t.sseUnavailable()) return;
+  const s = source(t, lastSource(t));
+  const kind = PACKED[t.opcode]! | (t.opPrefix ? F64 : 0);
+  if (!t.vex) return callOffsets(t, HELPER.sse_packed, kind, t.xmmReg, s);
+  const how = t.constant(kind | (lanes(t) << 4));
+  t.call(HELPER.avx_packed, NO_SLOT, how, registers(t, t.xmmReg, first(t), s));
 }
 
 /** Operation of `sse_packed` by opcode 51, 58, 59, 5C..5F. */
@@ -222,7 +233,7 @@ export const simdFloatHandlers = {
   minsd: scalar(HELPER.fminmax_f64, 0),
   maxss: scalar(HELPER.fminmax_f32, 1),
   maxsd: scalar(HELPER.fminmax_f64, 1),
-  packedFloat: kinded(HELPER.sse_packed, (t) => PACKED[t.opcode]! | (t.opPrefix ? F64 : 0)),
+  packedFloat,
   horizontalFloat: kinded(HELPER.sse_horizontal, (t) => HORIZONTAL[t.opcode]! | (t.opPrefix ? F64 : 0)),
   rcpps: kinded(HELPER.sse_approx, () => 0),
   rsqrtps: kinded(HELPER.sse_approx, () => 1),

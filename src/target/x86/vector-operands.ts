@@ -222,6 +222,11 @@ export function callOffsets(t: Translator, helper: number, a: number, b: number,
   t.call(helper, NO_SLOT, t.constant(a), t.constant(b), c === undefined ? NO_SLOT : t.constant(c));
 }
 
+/** Slots of up to four operands in one constant. */
+export function registers(t: Translator, a: number, b: number, c = 0, d = 0): number {
+  return t.constant(a | (b << 16), c | (d << 16));
+}
+
 /** `emit(d, a, b)` computes d = a op b on 128-bit slots; MMX operands are widened around it. */
 export function lanewise(
   emit: (t: Translator, d: number, a: number, b: number, lane: number) => void,
