@@ -29,6 +29,6 @@ await build({
   splitting: true,
   chunkNames: 'main-[hash]',
 });
-for (const worker of ['machine-worker', 'ticker-worker', 'compile-worker', 'block-worker']) {
+for (const worker of ['machine-worker', 'ticker-worker', 'compile-worker', 'block-worker', 'vcpu-worker']) {
   await build({ ...common, entryPoints: { [worker]: `dist/host/node/${worker}.js` } });
 }

@@ -1,5 +1,5 @@
 /** What the machine needs of whatever executes guest code: `tcg`, `kvm`. All calls are made on the machine thread unless said otherwise. */
-import type { CpuIrqSink } from '../core/cpu-ports.ts';
+import type { AcceleratedIrqs, CpuIrqSink } from '../core/cpu-ports.ts';
 
 /** Why an accelerator stopped executing guest code. */
 export type VcpuExit =
@@ -10,7 +10,9 @@ export type VcpuExit =
   /** Triple fault. */
   | { readonly kind: 'shutdown' }
   /** A breakpoint or a single step of a debugger on the host side. */
-  | { readonly kind: 'debug'; readonly reason: 'breakpoint' | 'watchpoint' | 'step' };
+  | { readonly kind: 'debug'; readonly reason: 'breakpoint' | 'watchpoint' | 'step' }
+  /** The accelerator cannot go on with the guest as it is; the log has the registers. */
+  | { readonly kind: 'failed'; readonly message: string };
 
 /** What a vCPU asks of the board. Implemented by the machine, one per vCPU; values are plain numbers. */
 export interface VcpuBus {
@@ -48,6 +50,15 @@ export interface Vcpu extends CpuIrqSink {
   readRegisters(): CpuRegisters;
   /** Writes those named, and makes what follows from them (modes, cached translations) true. */
   writeRegisters(values: Readonly<CpuRegisters>): void;
+  /**
+   * The complete state, to go on under another accelerator: what `readRegisters` gives, and star lstar cstar fmask sysenter_cs
+   * sysenter_esp sysenter_eip pat misc_enable tsc_adjust tsc_aux xcr0 tsc, fpr0…fpr7 (physical registers, 80 bits), fpu_tags (bit n:
+   * register n is empty), fpu_ip fpu_dp fpu_opcode, ymm0_hi…ymm15_hi (128 bits), nmi_blocked, nmi_pending, injected (256 + vector of
+   * an interrupt that was acknowledged and not yet delivered, else 0), halted, waits_for_sipi. Levels of interrupt inputs are not
+   * part of it.
+   */
+  saveState(): CpuRegisters;
+  loadState(values: Readonly<CpuRegisters>): void;
   /** Physical address of a linear address under the present page tables, undefined if unmapped. No side effects. */
   translateAddress(linear: bigint): number | undefined;
   /** What the guest has added to the TSC by IA32_TIME_STAMP_COUNTER and IA32_TSC_ADJUST. */
@@ -70,6 +81,8 @@ export interface KickWord {
   readonly buffer: SharedArrayBuffer;
   readonly byteOffset: number;
   readonly bits: number;
+  /** Setting the bits is not enough, a thread must be interrupted: the buffer is that of `KvmThreads`. */
+  readonly thread?: 'kvm';
 }
 
 /** Executes the guest code of one machine on all its vCPUs. */
@@ -98,7 +111,17 @@ export interface Accelerator {
   setA20(open: boolean): void;
   /** Guest RAM was written by a device, a loader or a debugger. `ramOffset` counts from the start of `ram`. */
   ramWritten(ramOffset: number, sizeBytes: number): void;
-  /** The text of `info jit`. */
+  /** Interrupt controllers of its own; undefined: the board's serve. */
+  readonly irqs?: AcceleratedIrqs | undefined;
+  /** With `irqs` but without `setIrq`: called at the end of a level-triggered interrupt. */
+  onEndOfInterrupt?: (vector: number) => void;
+  /** The machine starts or stops. */
+  setRunning?(running: boolean): void;
+  /** Notes, or no longer notes, which pages the guest writes; absent: nothing is lost without. */
+  setDirtyLogging?(enabled: boolean): void;
+  /** Calls `mark` with runs of `ram` that the guest wrote since the last call. */
+  takeDirty?(mark: (ramOffset: number, sizeBytes: number) => void): void;
+  /** The text of `info jit` or `info kvm`. */
   report(): string;
   /** Ends what was started besides this thread. Nothing may run afterwards. */
   dispose(): void;

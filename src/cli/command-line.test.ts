@@ -88,7 +88,7 @@ test('machine, accelerator, processor, clock, log, flags', () => {
     ...['-chardev', 'file,id=log,path=x', '-device', 'isa-debugcon,chardev=log'],
   );
   const { config } = c;
-  assert.deepEqual(config.accelerator, { kind: 'tcg', tier: 'interp' });
+  assert.deepEqual(config.accelerators, [{ kind: 'tcg', tier: 'interp' }]);
   assert.equal(config.hpet, false);
   assert.equal(config.cpu, 'Nehalem,-popcnt');
   assert.deepEqual(config.rtc, { startMs: Date.UTC(2020, 1, 3, 4, 5, 6), offsetMs: 0, clock: 'vm' });
@@ -134,7 +134,8 @@ test('mistakes name the option, in one line', () => {
     [['-cpu', 'qemu64,+frob'], /^-cpu qemu64,\+frob: .*frob/],
     [['-M', 'q35'], /^-machine q35: unknown machine/],
     [['-M', 'pc,frob=on'], /unknown option "frob"/],
-    [['-accel', 'kvm'], /^-accel kvm: /],
+    [['-accel', 'xen'], /^-accel xen: unknown accelerator "xen"/],
+    [['-M', 'kernel-irqchip=maybe'], /kernel-irqchip is on, split or off/],
     [['-accel', 'tcg,tier=fast'], /"tier=fast" is not one of auto, interp, jit/],
     [['-serial', 'frob'], /^-serial frob: /],
     [['-display', 'gtk'], /^-display gtk: /],
@@ -175,4 +176,25 @@ test('sizes', () => {
   assert.equal(parseSize('4096b', '-m'), 4096);
   for (const text of ['', 'x', '1Q', '0x10', '1.2.3', '99999999999T'])
     assert.throws(() => parseSize(text, '-m'), UserError);
+});
+
+test('accelerators are tried in the order given', () => {
+  const accelerators = (...args: string[]): unknown => {
+    const commandLine = parseCommandLine(['-kernel', 'k', '-nographic', ...args], 'x86_64');
+    return commandLine.kind === 'run' ? commandLine.plan.config.accelerators : undefined;
+  };
+  const kvm = { kind: 'kvm', irqchip: 'on' };
+  const tcg = { kind: 'tcg', tier: 'auto' };
+  assert.deepEqual(accelerators(), [tcg]);
+  assert.deepEqual(accelerators('-enable-kvm'), [kvm]);
+  assert.deepEqual(accelerators('-accel', 'kvm:tcg'), [kvm, tcg]);
+  assert.deepEqual(accelerators('-accel', 'kvm', '-accel', 'tcg,tier=jit'), [
+    kvm,
+    { kind: 'tcg', tier: 'jit' },
+  ]);
+  assert.deepEqual(accelerators('-machine', 'pc,accel=kvm:tcg'), [kvm, tcg]);
+  assert.deepEqual(accelerators('-accel', 'kvm,kernel-irqchip=split'), [{ kind: 'kvm', irqchip: 'split' }]);
+  assert.deepEqual(accelerators('-enable-kvm', '-M', 'kernel-irqchip=off'), [
+    { kind: 'kvm', irqchip: 'off' },
+  ]);
 });

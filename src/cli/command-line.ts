@@ -8,8 +8,10 @@ import { deviceTypes } from '../machine/device-types.ts';
 import { VGA_BIOS } from '../machine/pc-display.ts';
 import { DEFAULT_CONFIG, type MachineConfig } from '../system/config.ts';
 import { parseCpu } from '../target/x86/cpu-models.ts';
+import { parseCpuOption } from '../target/x86/cpu-option.ts';
 import { UserError } from '../util/errors.ts';
 import { OptionList } from '../util/option-list.ts';
+import { ACCELERATOR_NAMES, AcceleratorOptions } from './accelerator-options.ts';
 import { parseBoot } from './boot-option.ts';
 import { addDevices, deviceHelp } from './devices.ts';
 import { DriveOptions } from './drive-options.ts';
@@ -85,12 +87,17 @@ export class Collected {
   nographic = false;
   noDefaults = false;
   printed: string | undefined;
+  readonly accelerators = new AcceleratorOptions();
   readonly warnings: string[] = [];
   readonly drives = new DriveOptions();
   readonly globals: GlobalProperty[] = [];
 
-  constructor(architecture: Architecture) {
+  /** What runs if nothing is asked for. */
+  readonly defaultAccelerator: 'tcg' | 'kvm';
+
+  constructor(architecture: Architecture, defaultAccelerator: 'tcg' | 'kvm') {
     this.architecture = architecture;
+    this.defaultAccelerator = defaultAccelerator;
     this.config = {
       ...DEFAULT_CONFIG,
       longMode: architecture === 'x86_64',
@@ -127,10 +134,11 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
   }),
   M: value(parseMachine),
   machine: value(parseMachine),
-  accel: value(parseAccel),
-  'enable-kvm': flag(() => {
-    throw new UserError('UnsupportedValue', '-enable-kvm: this version has no accelerator but tcg');
+  accel: value((c, text) => {
+    if (text === 'help' || text === '?') c.printed = help.list('Accelerators supported:', ACCELERATOR_NAMES);
+    else c.accelerators.add(text, `-accel ${text}`);
   }),
+  'enable-kvm': flag((c) => c.accelerators.add('kvm', '-enable-kvm')),
   kernel: value((c, text) => (c.kernel = text)),
   initrd: value((c, text) => (c.initrd = text)),
   append: value((c, text) => (c.append = text)),
@@ -220,8 +228,12 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
 };
 
 /** `UserError` for what is not understood: one line that names the option. */
-export function parseCommandLine(args: readonly string[], architecture: Architecture): CommandLine {
-  const collected = new Collected(architecture);
+export function parseCommandLine(
+  args: readonly string[],
+  architecture: Architecture,
+  defaultAccelerator: 'tcg' | 'kvm' = 'tcg',
+): CommandLine {
+  const collected = new Collected(architecture, defaultAccelerator);
   for (let i = 0; i < args.length; i++) {
     const arg = args[i]!;
     const name = arg.replace(/^--?/, '');
@@ -253,6 +265,7 @@ function finish(c: Collected): RunPlan {
   // A kernel that no firmware starts finds no VGA BIOS to switch a display on: without -vga it gets none.
   const hasFirmware = c.kernel === undefined || c.firmware !== undefined;
   c.config.vga = c.vga ?? (hasFirmware && !c.noDefaults ? 'std' : 'none');
+  c.config.accelerators = c.accelerators.finish(c.defaultAccelerator);
   parseCpuChecked(c);
   addDefaultDevices(c);
   if (c.debugCon !== undefined) {
@@ -286,8 +299,10 @@ const DEBUGCON_DEFAULT = 0xe9;
 
 function parseCpuChecked(c: Collected): void {
   try {
-    const { missing } = parseCpu(c.config.cpu, c.config.longMode);
-    if (missing.length > 0)
+    const { model, enforce } = parseCpuOption(c.config.cpu);
+    const isTcg = c.config.accelerators[0]?.kind === 'tcg';
+    const { missing } = parseCpu(isTcg && enforce ? `${model},enforce` : model, c.config.longMode);
+    if (missing.length > 0 && isTcg)
       c.warnings.push(
         `-cpu ${c.config.cpu}: without features that are not implemented: ${missing.join(', ')}`,
       );
@@ -359,7 +374,9 @@ function parseMachine(c: Collected, text: string): void {
   if (type !== undefined && !MACHINE_NAMES.test(type))
     throw options.error(`unknown machine "${type}" (-machine help lists them)`);
   const accel = options.text('accel');
-  if (accel !== undefined) parseAccel(c, accel);
+  if (accel !== undefined) c.accelerators.machineChoice(accel, `-machine ${text}`);
+  const irqchip = options.text('kernel-irqchip') ?? options.text('kernel_irqchip');
+  if (irqchip !== undefined) c.accelerators.setIrqchip(irqchip, `-machine ${text}`);
   c.config.hpet = options.flag('hpet', c.config.hpet);
   c.config.acpi = options.flag('acpi', c.config.acpi);
   for (const absent of ['usb', 'vmport', 'smm', 'graphics', 'dump-guest-core', 'mem-merge']) {
@@ -367,26 +384,6 @@ function parseMachine(c: Collected, text: string): void {
     if (options.flag(absent, false) && !harmless) throw options.error(`"${absent}=on" is not supported`);
   }
   options.finish();
-}
-
-function parseAccel(c: Collected, text: string): void {
-  if (text === 'help' || text === '?') {
-    c.printed = help.list('Accelerators supported:', ['tcg', 'qtest']);
-    return;
-  }
-  const options = new OptionList(text, `-accel ${text}`, 'accel');
-  const kind = options.text('accel');
-  if (kind === 'qtest') {
-    options.finish();
-    c.config.accelerator = { kind };
-    return;
-  }
-  if (kind !== undefined && kind !== 'tcg') throw options.error('this version has no accelerator but tcg');
-  const tier = options.choice('tier', ['auto', 'interp', 'jit'] as const, 'auto');
-  options.choice('thread', ['single', 'multi'] as const, 'single');
-  options.number('tb-size', 0);
-  options.finish();
-  c.config.accelerator = { kind: 'tcg', tier };
 }
 
 function parseMon(c: Collected, text: string): void {

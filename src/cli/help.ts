@@ -58,7 +58,8 @@ Machine
   -cpu MODEL[,+FEATURE][,-FEATURE]          the processor ("help" lists)
   -m SIZE[k|M|G]                            memory, 128 MiB if not given
   -smp 1                                    number of processors
-  -accel tcg[,tier=auto|interp|jit]         how guest code is executed
+  -accel tcg[,tier=auto|interp|jit]         how guest code is executed: translated, or
+  -accel kvm[,kernel-irqchip=on|split|off]  by the host's processor (-enable-kvm); repeated, or kvm:tcg: the first that works
   -rtc [base=utc|localtime|DATE][,clock=host|vm]
   -device DRIVER[,PROPERTY=VALUE]           a device ("help" lists)
   -global DRIVER.PROPERTY=VALUE             a default of a device's property

@@ -13,12 +13,13 @@ const TIERING_BUDGET = 30_000_000;
 
 /** Runs `lyrebird` or a machine of an architecture; resolves with the exit status. */
 export async function launch(
-  program: 'lyrebird' | 'x86_64' | 'i386',
+  program: 'lyrebird' | 'x86_64' | 'i386' | 'kvm',
   args: readonly string[],
 ): Promise<number> {
   setFlagsFromString(`--wasm-tiering-budget=${TIERING_BUDGET}`);
   const path = isBundleFresh() ? 'bundle/main.js' : 'cli/main.js';
   const main = (await import(distUrl(path).href)) as typeof Main;
+  if (program === 'kvm') return main.systemMain('x86_64', args, 'kvm');
   return program === 'lyrebird' ? main.lyrebirdMain(args) : main.systemMain(program, args);
 }
 

@@ -3,9 +3,13 @@ import { UserError } from '../util/errors.ts';
 import { type Architecture, parseCommandLine } from './command-line.ts';
 
 /** `lyrebird-system-x86_64` and `lyrebird-system-i386`. */
-export async function systemMain(architecture: Architecture, args: readonly string[]): Promise<number> {
+export async function systemMain(
+  architecture: Architecture,
+  args: readonly string[],
+  defaultAccelerator: 'tcg' | 'kvm' = 'tcg',
+): Promise<number> {
   return guarded(`lyrebird-system-${architecture}`, async () => {
-    const commandLine = parseCommandLine(args, architecture);
+    const commandLine = parseCommandLine(args, architecture, defaultAccelerator);
     if (commandLine.kind === 'print') {
       process.stdout.write(commandLine.text);
       return 0;

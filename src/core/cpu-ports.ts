@@ -70,3 +70,24 @@ export interface TscSource {
 export interface MsiSink {
   sendMsi(addr: number, data: number): void;
 }
+
+/** Interrupt controllers that an accelerator has instead of the board's own. */
+export interface AcceleratedIrqs {
+  /**
+   * Level of an interrupt input: ISA interrupts 0 to 15 (0 is input 2 of the I/O APIC), inputs 16 to 23 of the I/O APIC.
+   * Undefined: only the local APICs are the accelerator's, the board's I/O APIC and 8259 pair stay in use.
+   */
+  setIrq?(gsi: number, level: boolean): void;
+  /** A message to the local APICs. */
+  sendMsi(address: number, data: number): void;
+  /** Counter 0 of the 8254 drives its interrupt; with `setIrq` only. */
+  setPitIrqEnabled?(enabled: boolean): void;
+  /** Without `setIrq`: what the inputs of the board's I/O APIC send, so that the ends of their interrupts are told. */
+  setIoApicRoutes?(routes: readonly IoApicRoute[]): void;
+}
+
+/** The message that an input of the I/O APIC sends. */
+export interface IoApicRoute {
+  readonly address: number;
+  readonly data: number;
+}

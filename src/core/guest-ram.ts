@@ -14,6 +14,9 @@ export const DIRTY_MIGRATION = 2;
 /** Told about every write to RAM that does not come from guest instructions (DMA, loaders, the monitor, gdb). */
 export type RamWriteListener = (ramOffset: number, sizeBytes: number) => void;
 
+/** Knows of writes by the guest that nobody marked: calls `mark` with those since the last time. */
+export type DirtySource = (mark: (ramOffset: number, sizeBytes: number) => void) => void;
+
 export class GuestRam {
   /** The whole buffer; a RAM region's `ramOffset` indexes it. */
   readonly bytes: Uint8Array;
@@ -22,6 +25,7 @@ export class GuestRam {
   readonly dirty: Uint8Array;
   /** Clients that follow dirty pages now; a writer may skip the marking while this is 0. */
   #dirtyClients = 0;
+  #dirtySource: DirtySource | undefined;
   #writeListeners: readonly RamWriteListener[] = [];
   #dirtyClientListeners: ReadonlyArray<(clients: number) => void> = [];
 
@@ -74,10 +78,16 @@ export class GuestRam {
     for (let page = first; page <= last; page++) this.dirty[page]! |= this.#dirtyClients;
   }
 
+  /** An accelerator that keeps a log of its own is asked before anybody looks. */
+  setDirtySource(source: DirtySource | undefined): void {
+    this.#dirtySource = source;
+  }
+
   /** Calls `visit` with the offset of each page that is dirty for `client` in the range, and makes it clean. */
   takeDirty(client: number, ramOffset: number, sizeBytes: number, visit: (pageOffset: number) => void): void {
     const first = Math.floor(ramOffset / RAM_PAGE_SIZE);
     const end = Math.min(this.dirty.length, Math.ceil((ramOffset + sizeBytes) / RAM_PAGE_SIZE));
+    this.#dirtySource?.((at, size) => this.markDirty(at, size));
     for (let page = first; page < end; page++) {
       if ((this.dirty[page]! & client) === 0) continue;
       this.dirty[page]! &= ~client;

@@ -2,7 +2,7 @@
 import type { AddressSpace } from '../core/address-space.ts';
 import type { CharBackend } from '../core/char-backend.ts';
 import type { WallClock } from '../core/clock.ts';
-import type { CpuIrqSink, MsiSink, TscSource } from '../core/cpu-ports.ts';
+import type { AcceleratedIrqs, CpuIrqSink, MsiSink, TscSource } from '../core/cpu-ports.ts';
 import type { Device } from '../core/device.ts';
 import { type Drive, findDrive } from '../core/drive.ts';
 import { IrqLine } from '../core/irq.ts';
@@ -62,6 +62,8 @@ export interface PcOptions extends PcMemoryOptions {
   readonly currentCpu: () => number;
   readonly hasX2Apic: boolean;
   readonly hasTscDeadline: boolean;
+  /** Interrupt controllers that the accelerator has instead of this board's. */
+  readonly acceleratedIrqs?: () => AcceleratedIrqs | undefined;
   readonly power: PowerControl;
   /** Address line 20 is let through (true) or held low. */
   readonly setA20: (open: boolean) => void;
@@ -134,6 +136,7 @@ export class PcBoard {
 
   readonly #options: PcOptions;
   readonly #mem: PcMemory;
+  readonly #apicBus: ApicBus;
   readonly #devices = new Map<string, Device>();
   readonly #acpiPm: AcpiPm;
   readonly #pmFunction: PciFunction;
@@ -156,15 +159,14 @@ export class PcBoard {
     this.#mapPorts('fw_cfg', map.PORT_FW_CFG, FW_CFG_PORTS, this.fwCfg, { unaligned: true });
 
     // interrupt controllers
-    const apicBus = new ApicBus();
-    this.pic = this.#add(
-      'i8259',
-      new I8259Pair(new IrqLine((_, level) => this.localApics[0]!.lint0.set(level))),
-    );
+    const irqs = (): AcceleratedIrqs | undefined => options.acceleratedIrqs?.();
+    const apicBus = new ApicBus(irqs);
+    this.#apicBus = apicBus;
+    this.pic = this.#add('i8259', new I8259Pair(new IrqLine((_, level) => this.#setIntr(level))));
     this.localApics = options.cpus.map((_, n) =>
       this.#add(n === 0 ? 'apic' : `apic${n}`, this.#createLocalApic(apicBus, n)),
     );
-    this.ioApic = this.#add('ioapic', new IoApic(apicBus));
+    this.ioApic = this.#add('ioapic', new IoApic(apicBus, (routes) => irqs()?.setIoApicRoutes?.(routes)));
     this.#isaIrqs = new SharedIrqs(16, (n, level) => this.#setGsi(n, level));
     this.#mapMmio('ioapic', map.IO_APIC_BASE, map.IO_APIC_SIZE, this.ioApic, IOAPIC_MMIO);
     this.#mapPorts('pic-master', map.PORT_PIC_MASTER, I8259_PORTS, this.pic.master, I8259_MMIO);
@@ -378,6 +380,27 @@ export class PcBoard {
     return order.map((n) => this.ioApic.inputs[n]!);
   }
 
+  get #acceleratedIrqs(): AcceleratedIrqs | undefined {
+    return this.#options.acceleratedIrqs?.();
+  }
+
+  /** The vector that vCPU `index` is to serve now, or -1. */
+  acknowledgeInterrupt(index: number): number {
+    if (this.#acceleratedIrqs !== undefined) return this.pic.acknowledge();
+    return this.localApics[index]!.acknowledge();
+  }
+
+  /** A local APIC of the accelerator's ended a level-triggered interrupt. */
+  endOfInterrupt(vector: number): void {
+    this.#apicBus.broadcastEoi(vector);
+  }
+
+  /** The 8259 pair's output. */
+  #setIntr(level: boolean): void {
+    if (this.#acceleratedIrqs !== undefined) this.#options.cpus[0]!.irqs.setInterruptPending(level);
+    else this.localApics[0]!.lint0.set(level);
+  }
+
   /** The user presses the power button. */
   pressPowerButton(): void {
     this.#acpiPm.pressPowerButton();
@@ -419,7 +442,7 @@ export class PcBoard {
 
   #addHpet(pit: I8254): void {
     const gsi = Array.from({ length: map.IO_APIC_INPUTS }, (_, n) => {
-      return n < 16 && n !== map.GSI_PIT ? this.#isaIrqs.line(n) : this.ioApic.inputs[n]!;
+      return n < 16 && n !== map.GSI_PIT ? this.#isaIrqs.line(n) : this.#ioApicInput(n);
     });
     const hpet = new Hpet(
       {
@@ -428,6 +451,7 @@ export class PcBoard {
         legacyRtcIrq: this.#isaIrqs.line(map.IRQ_RTC),
         onLegacyChanged: (isLegacy) => {
           pit.setIrqEnabled(!isLegacy);
+          this.#acceleratedIrqs?.setPitIrqEnabled?.(!isLegacy);
           this.#rtc.setIrqEnabled(!isLegacy);
         },
       },
@@ -452,6 +476,14 @@ export class PcBoard {
     return this.#add('vga', vga);
   }
 
+  #ioApicInput(n: number): IrqLine {
+    return new IrqLine((_, level) => {
+      const irqs = this.#acceleratedIrqs;
+      if (irqs?.setIrq !== undefined) irqs.setIrq(n, level);
+      else this.ioApic.inputs[n]!.set(level);
+    });
+  }
+
   #addCharDevices(): void {
     const { serial, debugCon, timers } = this.#options;
     map.SERIAL_PORTS.forEach(({ port, irq }, n) => {
@@ -467,6 +499,11 @@ export class PcBoard {
 
   /** ISA interrupt n goes to input n of the 8259 pair and of the I/O APIC; the 8254's to input 2 of the latter. */
   #setGsi(irq: number, level: boolean): void {
+    const irqs = this.#acceleratedIrqs;
+    if (irqs?.setIrq !== undefined) {
+      irqs.setIrq(irq, level);
+      return;
+    }
     this.pic.inputs[irq]!.set(level);
     if (irq !== map.GSI_PIT) this.ioApic.inputs[irq === map.IRQ_PIT ? map.GSI_PIT : irq]!.set(level);
   }

@@ -65,6 +65,11 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     about: 'press the power button',
     run: (c) => done(c.machine.request('powerdown', NOTHING)),
   },
+  accelerator: {
+    args: 'tcg|kvm',
+    about: 'let a stopped machine go on under another accelerator',
+    run: (c, args) => switchAccelerator(c, args),
+  },
   nmi: {
     args: '',
     about: 'send a non-maskable interrupt',
@@ -160,6 +165,11 @@ async function print(context: MonitorContext, text: string, format: DumpFormat):
   if (format.kind === 'u') return value.toString();
   if (format.kind === 'o') return `0${value.toString(8)}`;
   return `0x${value.toString(16)}`;
+}
+
+async function switchAccelerator(context: MonitorContext, name: string): Promise<string> {
+  if (name !== 'tcg' && name !== 'kvm') throw new UserError('BadOption', 'accelerator: tcg or kvm');
+  return done(context.machine.request('accelerator', { name }));
 }
 
 function portSize(format: DumpFormat): 1 | 2 | 4 {

@@ -8,6 +8,8 @@ export type TcgTier = 'auto' | 'interp' | 'jit';
 
 export type AcceleratorConfig =
   | { readonly kind: 'tcg'; readonly tier: TcgTier }
+  /** `irqchip`: which interrupt controllers are the kernel's: all, the local APICs only, none. */
+  | { readonly kind: 'kvm'; readonly irqchip: 'on' | 'split' | 'off' }
   /** No guest code runs; a test drives the board through `-qtest`. */
   | { readonly kind: 'qtest' };
 
@@ -49,7 +51,8 @@ export interface MachineConfig {
   readonly cpu: string;
   /** False: the processor has no 64-bit mode, whatever the model (`lyrebird-system-i386`). */
   readonly longMode: boolean;
-  readonly accelerator: AcceleratorConfig;
+  /** The first that works is used. */
+  readonly accelerators: readonly AcceleratorConfig[];
   readonly commandLine: string;
   readonly rtc: RtcConfig;
   readonly hpet: boolean;
@@ -80,7 +83,7 @@ export const DEFAULT_CONFIG: MachineConfig = {
   smp: { cpus: 1, sockets: 1, cores: 1, threads: 1 },
   cpu: 'qemu64',
   longMode: true,
-  accelerator: { kind: 'tcg', tier: 'auto' },
+  accelerators: [{ kind: 'tcg', tier: 'auto' }],
   commandLine: '',
   rtc: { startMs: undefined, offsetMs: 0, clock: 'host' },
   hpet: true,

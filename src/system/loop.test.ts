@@ -63,6 +63,7 @@ function rig(options: Partial<LifecycleOptions> = {}): Rig {
         return lifecycle.isEnded;
       },
       onShutdownCycle: () => lifecycle.requestReset('triple-fault'),
+      onFailure: () => {},
       onDebugExit: () => lifecycle.pause(),
     };
     lifecycle.start();

@@ -13,7 +13,6 @@ import type { LifecycleEvent, MachineEnd, RunState } from './lifecycle.ts';
 import {
   type AddressKind,
   type FileImage,
-  kicker,
   MAX_TRANSFER,
   type MachineMessage,
   type MachineRequests,
@@ -28,9 +27,11 @@ import { TickerChannel } from './ticker.ts';
 export interface MachineThreads {
   /** To the machine thread. */
   start(message: MachineStart): void;
-  /** Starts the ticker thread once there is a vCPU to interrupt. */
+  /** Starts the ticker thread once there is a vCPU to interrupt, in place of one that interrupted another vCPU. */
   startTicker(words: Int32Array, kick: KickWord): void;
   onMessage: ((message: MachineMessage) => void) | undefined;
+  /** How this thread gets the vCPU out of guest code. */
+  kicker(kick: KickWord): () => void;
   /** A thread died of a bug of ours. */
   onError: ((error: Error) => void) | undefined;
   /** Ends both threads; resolves when they are gone. */
@@ -105,6 +106,7 @@ export class MachineClient {
   #queue: RequestMessage[] = [];
   #nextId = 1;
   #kick: (() => void) | undefined;
+  #accelerator = '';
   #state: RunState = 'prelaunch';
   #end: MachineEnd | undefined;
   #failure: Error | undefined;
@@ -132,6 +134,11 @@ export class MachineClient {
     threads.onMessage = (message) => this.#onMessage(message);
     threads.onError = (error) => this.#fail(error);
     threads.start(this.#startMessage());
+  }
+
+  /** Name of the accelerator in use; empty before the machine has started. */
+  get accelerator(): string {
+    return this.#accelerator;
   }
 
   get state(): RunState {
@@ -272,12 +279,18 @@ export class MachineClient {
   #onMessage(message: MachineMessage): void {
     switch (message.kind) {
       case 'started':
-        this.#kick = kicker(message.kick);
+        this.#accelerator = message.accelerator;
+        this.#kick = this.#threads.kicker(message.kick);
         this.#state = message.state;
         this.#parts.block?.attach({ kick: message.kick, control: this.#control.buffer });
         this.#threads.startTicker(this.#ticker.words, message.kick);
         this.#wake(); // what was sent before there was a vCPU to kick
         this.#resolveStarted();
+        break;
+      case 'kick':
+        this.#accelerator = message.accelerator;
+        this.#kick = this.#threads.kicker(message.kick);
+        this.#threads.startTicker(this.#ticker.words, message.kick);
         break;
       case 'refused':
         this.#fail(new UserError(message.code, message.message));

@@ -8,7 +8,11 @@ import { formatRegisters } from './x86-registers.ts';
 
 const TOPICS: Readonly<Record<string, (machine: Machine) => string>> = {
   registers: (machine) => formatRegisters(machine.monitorCpu, machine.a20),
-  jit: (machine) => machine.accelerator.report(),
+  jit: (machine) =>
+    machine.accelerator.name === 'tcg' ? machine.accelerator.report() : 'the accelerator is not tcg',
+  kvm: (machine) =>
+    machine.accelerator.name === 'kvm' ? machine.accelerator.report() : 'kvm support: disabled',
+  accelerators: (machine) => `* ${machine.accelerator.name}`,
   status: (machine) => `VM status: ${statusText(machine)}`,
   pic: (machine) => `${machine.board.ioApic.describe()}\n${machine.board.pic.describe()}`,
   lapic: (machine) => machine.board.localApics[machine.monitorCpu.index]!.describe(),

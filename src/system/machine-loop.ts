@@ -17,6 +17,8 @@ export interface LoopClient {
   readonly isEnded: boolean;
   /** Triple fault. */
   onShutdownCycle(): void;
+  /** The accelerator cannot go on. */
+  onFailure(message: string): void;
   onDebugExit(exit: Extract<VcpuExit, { kind: 'debug' }>): void;
 }
 
@@ -66,6 +68,9 @@ export function runMachineLoop(client: LoopClient, ports: LoopPorts): void {
         break;
       case 'debug':
         client.onDebugExit(exit);
+        break;
+      case 'failed':
+        client.onFailure(exit.message);
         break;
     }
   }

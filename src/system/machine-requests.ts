@@ -77,6 +77,12 @@ export class MachineRequestHandler {
         machine.log.mask = logMask(items);
         return null;
       },
+      accelerator: ({ name }) =>
+        act(() =>
+          machine.switchAccelerator(
+            name === 'tcg' ? { kind: 'tcg', tier: 'auto' } : { kind: 'kvm', irqchip: 'off' },
+          ),
+        ),
       nmi: () =>
         act(() => {
           for (const cpu of machine.accelerator.vcpus) cpu.nmi();

@@ -16,12 +16,14 @@ export function runMachineThread(
   host: MachineHost,
   runtimeModule: WasmModuleHandle,
 ): void {
-  let machine: Machine;
+  let machine: Machine | undefined;
   try {
     machine = new Machine(start, host, runtimeModule);
     machine.run();
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     host.post({ kind: 'refused', code: error.code, message: error.message });
+  } finally {
+    machine?.dispose();
   }
 }

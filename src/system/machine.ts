@@ -1,6 +1,12 @@
 /** A virtual machine on the machine thread: board, vCPU, clocks, character devices and the requests of the main thread. */
 import type { Accelerator, RamRange, Vcpu, VcpuBus, VcpuExit } from '../accel/accelerator.ts';
-import { createAccelerator } from '../accel/create-accelerator.ts';
+import {
+  type AcceleratorOptions,
+  createAccelerator,
+  createGuestMemory,
+  type KvmHost,
+} from '../accel/create-accelerator.ts';
+import { SwitchAccelerator } from '../accel/switch-accelerator.ts';
 import type { StartCompiler } from '../accel/tcg/compile-channel.ts';
 import { LOG_GUEST_ERRORS, LOG_MMU, LOG_UNIMP, type TcgLog } from '../accel/tcg/log.ts';
 import type { WasmModuleHandle } from '../accel/tcg/webassembly.ts';
@@ -17,10 +23,11 @@ import { displayBytes } from '../machine/pc-display.ts';
 import { pcRamBufferBytes } from '../machine/pc-memory.ts';
 import type { TargetDescriptor } from '../target/target.ts';
 import { type CpuModel, parseCpu } from '../target/x86/cpu-models.ts';
+import { parseCpuOption } from '../target/x86/cpu-option.ts';
 import { encodingFeatures } from '../target/x86/features.ts';
 import { createX86Target } from '../target/x86/x86-target.ts';
 import { UserError } from '../util/errors.ts';
-import type { MachineConfig } from './config.ts';
+import type { AcceleratorConfig, MachineConfig } from './config.ts';
 import { ControlChannel } from './control-channel.ts';
 import { Lifecycle, type LifecycleEvent } from './lifecycle.ts';
 import { logMask } from './log-items.ts';
@@ -42,6 +49,8 @@ export interface MachineHost {
   /** Fills bytes that no other thread shares from the host's source of entropy; at most 64 KiB. */
   randomBytes(bytes: Uint8Array<ArrayBuffer>): void;
   writeLog(text: string): void;
+  /** Absent: no `-accel kvm` here. */
+  readonly kvm?: KvmHost;
   /** Starts a thread that calls `runCompiler(start)`; absent: regions are compiled on the machine thread. */
   readonly startCompiler?: StartCompiler;
 }
@@ -55,7 +64,7 @@ const END_TIMEOUT_MS = 1000;
 export class Machine implements LoopClient {
   readonly config: MachineConfig;
   readonly board: PcBoard;
-  readonly accelerator: Accelerator;
+  readonly accelerator: SwitchAccelerator;
   readonly lifecycle: Lifecycle;
   readonly log: TcgLog;
   readonly keyboard: KeySender;
@@ -69,6 +78,9 @@ export class Machine implements LoopClient {
   readonly #timers: TimerQueue;
   readonly #control: ControlChannel;
   readonly #ticker: TickerChannel;
+  readonly #acceleratorOptions: Omit<AcceleratorOptions, 'choices'>;
+  /** Those that still have resources: the present one, and `tcg` once it was used. */
+  readonly #accelerators = new Map<string, Accelerator>();
   readonly #serial: ReadonlyArray<RingCharBackend | undefined>;
   readonly #debugCon: RingCharBackend | undefined;
   readonly #block: BlockChannel | undefined;
@@ -89,7 +101,7 @@ export class Machine implements LoopClient {
     this.#host = host;
     this.#control = new ControlChannel(start.control);
     this.#ticker = new TickerChannel(start.ticker);
-    const qtestClock = config.accelerator.kind === 'qtest' ? new QtestClock() : undefined;
+    const qtestClock = config.accelerators[0]?.kind === 'qtest' ? new QtestClock() : undefined;
     this.#clock = qtestClock ?? new VirtualClock(host.clock);
     this.#timers = new TimerQueue(this.#clock);
     this.#flushTimer = this.#timers.create(() => {});
@@ -107,27 +119,32 @@ export class Machine implements LoopClient {
     this.#qtest = this.#createBackend(start.charDevices.qtest);
     this.#wallClock = this.#createWallClock();
 
-    const model = parseCpu(config.cpu, config.longMode);
+    const cpu = parseCpuOption(config.cpu);
+    const model = parseCpu(cpu.model, config.longMode);
     this.#model = model;
     this.#longMode = model.features.has('lm');
     const roms = new Map(start.roms.map(({ name, bytes }) => [name, bytes]));
     const deviceBytes = displayBytes(config.vga, roms);
-    this.accelerator = nameMemoryOption(() =>
-      createAccelerator({
-        config: config.accelerator,
-        model,
-        ramBytes: pcRamBufferBytes({
-          memoryBytes: config.memoryBytes,
-          firmware: start.firmware,
-          deviceBytes,
-        }),
-        buses: Array.from({ length: config.smp.cpus }, (_, n) => this.#createBus(n)),
-        log: this.log,
-        nowNs: () => host.clock.nowNs(),
-        runtimeModule,
-        startCompiler: host.startCompiler,
-      }),
+    this.#acceleratorOptions = {
+      kvm: host.kvm,
+      hostCpu: cpu.isHost,
+      enforceCpu: cpu.enforce,
+      hideKvm: cpu.hideKvm,
+      doorbell: this.#control.doorbell,
+      model,
+      memory: createGuestMemory(
+        pcRamBufferBytes({ memoryBytes: config.memoryBytes, firmware: start.firmware, deviceBytes }),
+      ),
+      buses: Array.from({ length: config.smp.cpus }, (_, n) => this.#createBus(n)),
+      log: this.log,
+      nowNs: () => host.clock.nowNs(),
+      runtimeModule,
+      startCompiler: host.startCompiler,
+    };
+    this.accelerator = new SwitchAccelerator(
+      createAccelerator({ ...this.#acceleratorOptions, choices: config.accelerators }),
     );
+    this.#accelerators.set(this.accelerator.name, this.accelerator.now);
     const { accelerator } = this;
     if (start.block !== undefined) {
       this.#block = new BlockChannel(start.block.channel, accelerator.ram.buffer, {
@@ -145,6 +162,7 @@ export class Machine implements LoopClient {
         tsc: { nowTicks: () => this.#clock.nowNs() + irqs.tscOffset, frequencyHz: TSC_HZ },
       })),
       currentCpu: () => accelerator.current.index,
+      acceleratedIrqs: () => accelerator.irqs,
       hasX2Apic: model.features.has('x2apic'),
       hasTscDeadline: model.features.has('tsc-deadline'),
       power: this.lifecycle,
@@ -173,6 +191,7 @@ export class Machine implements LoopClient {
       this.board.offerKernel(this.#directBoot(kernel));
     this.keyboard = new KeySender(this.board.i8042.keyboard, this.#timers);
     this.#followMemory();
+    accelerator.now.onEndOfInterrupt = (vector) => this.board.endOfInterrupt(vector);
     this.lifecycle.onRequest = () => accelerator.requestExit();
     this.#requests = new MachineRequestHandler(this, this.#serial);
     if (this.#qtest !== undefined) this.#startQtest(this.#qtest, qtestClock ?? new QtestClock());
@@ -220,16 +239,56 @@ export class Machine implements LoopClient {
   /** Runs until the machine has ended. */
   run(): void {
     this.lifecycle.start();
-    this.#host.post({ kind: 'started', kick: this.accelerator.kick, state: this.lifecycle.state });
+    this.#host.post({
+      kind: 'started',
+      kick: this.accelerator.kick,
+      accelerator: this.accelerator.name,
+      state: this.lifecycle.state,
+    });
     runMachineLoop(this, {
       accelerator: this.accelerator,
       timers: this.#timers,
       hostClock: this.#host.clock,
       doorbell: this.#control.doorbell,
       ticker: this.#ticker,
-      isTimeManual: this.config.accelerator.kind === 'qtest',
+      isTimeManual: this.config.accelerators[0]?.kind === 'qtest',
     });
-    this.accelerator.dispose();
+  }
+
+  /** Ends what was started besides this thread. */
+  dispose(): void {
+    for (const accelerator of this.#accelerators.values()) accelerator.dispose();
+  }
+
+  /** Goes on under another accelerator. `UserError` unless the machine stands still, and if the host cannot. */
+  switchAccelerator(choice: AcceleratorConfig): void {
+    if (this.isRunning) throw new UserError('MachineRunning', 'the machine must be stopped first');
+    const before = this.accelerator.now;
+    if (before.name === choice.kind) return;
+    const known = this.#accelerators.get(choice.kind);
+    const next = known ?? createAccelerator({ ...this.#acceleratorOptions, choices: [choice] });
+    if (before.irqs !== undefined || next.irqs !== undefined) this.#refuse(next, known === undefined);
+    next.onEndOfInterrupt = (vector) => this.board.endOfInterrupt(vector);
+    next.setMemoryMap(this.#ramRanges());
+    next.setA20(this.#a20);
+    this.accelerator.exchange(next);
+    this.#accelerators.set(next.name, next);
+    if (before.name === 'kvm') {
+      this.#accelerators.delete(before.name);
+      before.dispose();
+    }
+    this.board.localApics.forEach((apic, n) => {
+      this.accelerator.vcpus[n]!.setInterruptPending(apic.hasInterrupt());
+    });
+    this.#host.post({ kind: 'kick', kick: this.accelerator.kick, accelerator: this.accelerator.name });
+  }
+
+  #refuse(next: Accelerator, dispose: boolean): never {
+    if (dispose) next.dispose();
+    throw new UserError(
+      'KernelIrqchip',
+      'interrupt controllers in the kernel cannot be moved: use kernel-irqchip=off',
+    );
   }
 
   // --- LoopClient
@@ -256,6 +315,11 @@ export class Machine implements LoopClient {
     this.lifecycle.requestReset('triple-fault');
   }
 
+  onFailure(message: string): void {
+    this.log.write(`${this.accelerator.name}: ${message}; the machine is stopped\n`);
+    this.lifecycle.pause();
+  }
+
   onDebugExit(_exit: VcpuExit): void {
     this.lifecycle.pause();
   }
@@ -267,6 +331,7 @@ export class Machine implements LoopClient {
       this.#clock.start();
       this.#block?.resume();
     } else this.#clock.stop();
+    this.accelerator.setRunning?.(running);
   }
 
   #createDrives(): readonly Drive[] {
@@ -320,7 +385,7 @@ export class Machine implements LoopClient {
       writeMmio: (address, size, value) => bus().writeMmio(address, size, value),
       readPort: (port, size) => bus().readPort(port, size),
       writePort: (port, size, value) => bus().writePort(port, size, value),
-      acknowledgeInterrupt: () => apic().acknowledge(),
+      acknowledgeInterrupt: () => this.board.acknowledgeInterrupt(index),
       readApicMsr: (msr) => apic().readMsr(msr),
       writeApicMsr: (msr, lo, hi) => apic().writeMsr(msr, lo, hi),
       readTpr: () => apic().getTpr(),
@@ -358,18 +423,14 @@ export class Machine implements LoopClient {
   /** Keeps the accelerator's idea of RAM and of what is translated in step with the board. */
   #followMemory(): void {
     const space = this.board.memory;
-    const ram = (): RamRange[] =>
-      space.flatView.ranges
-        .filter((range) => range.ramOffset >= 0)
-        .map((range) => ({
-          start: range.start,
-          sizeBytes: range.end - range.start,
-          ramOffset: range.ramOffset,
-          readOnly: range.readOnly,
-        }));
+    const ram = (): RamRange[] => this.#ramRanges();
     const update = (): void => this.accelerator.setMemoryMap(ram());
     space.onChanged(update);
     update();
+    const { accelerator } = this;
+    if (accelerator.takeDirty !== undefined)
+      space.ram.setDirtySource((mark) => accelerator.takeDirty?.(mark));
+    space.ram.onDirtyClientsChanged((clients) => accelerator.setDirtyLogging?.(clients !== 0));
     space.ram.onWrite((ramOffset, sizeBytes) => this.accelerator.ramWritten(ramOffset, sizeBytes));
     space.onUnassigned = ({ addr, size, value }) => {
       if ((this.log.mask & LOG_GUEST_ERRORS) === 0) return;
@@ -381,6 +442,17 @@ export class Machine implements LoopClient {
       const what = value === undefined ? 'read of' : `write of 0x${value.toString(16)} to`;
       this.log.write(`unimplemented: ${what} ${size} bytes at port 0x${addr.toString(16)}\n`);
     };
+  }
+
+  #ramRanges(): RamRange[] {
+    return this.board.memory.flatView.ranges
+      .filter((range) => range.ramOffset >= 0)
+      .map((range) => ({
+        start: range.start,
+        sizeBytes: range.end - range.start,
+        ramOffset: range.ramOffset,
+        readOnly: range.readOnly,
+      }));
   }
 
   #reset(): void {
@@ -412,15 +484,5 @@ export class Machine implements LoopClient {
       this.#host.post({ kind: 'news' });
       if (!this.#control.doorbell.wait(rung, END_TIMEOUT_MS)) return;
     }
-  }
-}
-
-/** `-m` is what asked for memory that the host cannot give. */
-function nameMemoryOption<T>(create: () => T): T {
-  try {
-    return create();
-  } catch (error) {
-    if (error instanceof UserError) throw new UserError(error.code, `-m: ${error.message}`);
-    throw error;
   }
 }

@@ -40,7 +40,7 @@ export interface MachineStart {
   readonly block: BlockStart | undefined;
 }
 
-/** Makes the vCPU leave guest code; from any thread. */
+/** Makes the vCPU leave guest code; from any thread. Not for `kick.thread`: that takes the host's help. */
 export function kicker(kick: KickWord): () => void {
   const words = new Int32Array(kick.buffer, kick.byteOffset, 1);
   return () => void Atomics.or(words, 0, kick.bits);
@@ -48,7 +48,15 @@ export function kicker(kick: KickWord): () => void {
 
 export type MachineMessage =
   /** The machine exists; the first guest instruction follows at once (unless `-S`). */
-  | { readonly kind: 'started'; readonly kick: KickWord; readonly state: RunState }
+  | {
+      readonly kind: 'started';
+      readonly kick: KickWord;
+      /** The one in use, of those asked for. */
+      readonly accelerator: string;
+      readonly state: RunState;
+    }
+  /** The vCPU is another one now. */
+  | { readonly kind: 'kick'; readonly kick: KickWord; readonly accelerator: string }
   /** A user's mistake that only showed up here. */
   | { readonly kind: 'refused'; readonly code: string; readonly message: string }
   /** Look at the rings. */
@@ -84,6 +92,7 @@ export interface MachineRequests {
   setRegister: { params: { name: string; value: string }; result: null };
   info: { params: { topic: string }; result: string };
   log: { params: { items: readonly string[] }; result: null };
+  accelerator: { params: { name: 'tcg' | 'kvm' }; result: null };
   nmi: { params: Record<never, never>; result: null };
   /** Chooses the vCPU that registers, virtual addresses and the like are of. */
   cpu: { params: { index: number }; result: null };

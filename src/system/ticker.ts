@@ -13,7 +13,9 @@ const SEQUENCE = 0;
 const DEADLINE = 1;
 const WAKE_AT = 2;
 const STOP = 3;
-const WORDS = 4;
+/** Ticker threads so far: an older one ends. */
+const GENERATION = 4;
+const WORDS = 5;
 
 /** "No deadline": further ahead than any sleep; 2^30 µs is 18 minutes. */
 const FAR = 2 ** 30;
@@ -43,6 +45,12 @@ export class TickerChannel {
     if (((wakeAt - deadline) | 0) > SLACK_US) this.#wake();
   }
 
+  /** Ends the present ticker thread; another one takes its place. */
+  restart(): void {
+    Atomics.add(this.words, GENERATION, 1);
+    this.#wake();
+  }
+
   /** Ends the ticker thread. */
   stop(): void {
     Atomics.store(this.words, STOP, 1);
@@ -57,11 +65,12 @@ export class TickerChannel {
 
 /** The ticker thread: returns after `stop`. `nowNs` reads the machine thread's clock; `interrupt` is called at deadlines. */
 export function runTicker(words: Int32Array, nowNs: () => number, interrupt: () => void): void {
+  const generation = Atomics.load(words, GENERATION);
   let announced = 0;
   let looks = 0;
   for (;;) {
     const sequence = Atomics.load(words, SEQUENCE);
-    if (Atomics.load(words, STOP) !== 0) return;
+    if (Atomics.load(words, STOP) !== 0 || Atomics.load(words, GENERATION) !== generation) return;
     const deadline = Atomics.load(words, DEADLINE);
     const nowUs = Math.floor(nowNs() / 1000);
     const aheadUs = (deadline - nowUs) | 0;

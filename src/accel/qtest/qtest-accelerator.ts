@@ -23,6 +23,12 @@ class IdleVcpu implements Vcpu {
 
   writeRegisters(_values: Readonly<CpuRegisters>): void {}
 
+  saveState(): CpuRegisters {
+    return this.readRegisters();
+  }
+
+  loadState(_values: Readonly<CpuRegisters>): void {}
+
   translateAddress(linear: bigint): number {
     return Number(linear);
   }
@@ -36,10 +42,9 @@ export class QtestAccelerator implements Accelerator {
   readonly kick: KickWord;
   readonly sliceNs = Number.POSITIVE_INFINITY;
 
-  /** `ramBytes` of RAM and ROM, which no page is taken for before it is touched. */
-  constructor(ramBytes: number, cpus: number) {
-    const buffer = new SharedArrayBuffer(ramBytes);
-    this.ram = new Uint8Array(buffer);
+  /** `ram`: the guest's RAM and ROM. */
+  constructor(ram: Uint8Array, cpus: number) {
+    this.ram = ram;
     this.vcpus = Array.from({ length: cpus }, (_, n) => new IdleVcpu(n));
     this.current = this.vcpus[0]!;
     this.kick = { buffer: new SharedArrayBuffer(4), byteOffset: 0, bits: 1 };

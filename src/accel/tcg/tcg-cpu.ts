@@ -7,6 +7,7 @@ import {
   TSC_OFFSET,
 } from '../../runtime/x86/layout.ts';
 import type { CpuRegisters, Vcpu, VcpuBus } from '../accelerator.ts';
+import { readCpuState, writeCpuState } from './cpu-state.ts';
 import type { TcgVcpu } from './tcg-vcpu.ts';
 import { readCpuRegisters, writeCpuRegisters } from './x86-registers.ts';
 
@@ -96,6 +97,27 @@ export class TcgCpu implements Vcpu {
   writeRegisters(values: Readonly<CpuRegisters>): void {
     this.owner.load(this);
     writeCpuRegisters(this.executor, values);
+  }
+
+  saveState(): CpuRegisters {
+    this.owner.load(this);
+    return {
+      ...readCpuState(this.executor, this.bus.readTsc()),
+      halted: this.halted && !this.waitsForSipi ? 1n : 0n,
+      waits_for_sipi: this.waitsForSipi ? 1n : 0n,
+    };
+  }
+
+  loadState(values: Readonly<CpuRegisters>): void {
+    this.reset();
+    this.executor.flushTranslations();
+    writeCpuState(this.executor, values, this.bus.readTsc(), this.executor.memory);
+    this.waitsForSipi = values['waits_for_sipi'] === 1n;
+    this.idle = this.waitsForSipi;
+    this.words[SLOT_HALTED >> 2] = this.waitsForSipi || values['halted'] === 1n ? 1 : 0;
+    const injected = Number(values['injected'] ?? 0n);
+    if (injected >= 256) this.executor.runtime.deliver_interrupt(injected & 0xff);
+    if (values['nmi_pending'] === 1n) this.nmi();
   }
 
   translateAddress(linear: bigint): number | undefined {

@@ -1,10 +1,13 @@
 /** The machine thread and the ticker as `worker_threads`. */
 import { Worker } from 'node:worker_threads';
 import type { KickWord } from '../../accel/accelerator.ts';
+import { KvmThreads } from '../../accel/kvm/kvm-threads.ts';
 import type { MachineThreads } from '../../system/machine-client.ts';
 import type { MachineMessage, MachineStart } from '../../system/protocol.ts';
+import { kicker } from '../../system/protocol.ts';
 import { TickerChannel } from '../../system/ticker.ts';
 import { workerUrl } from './dist-files.ts';
+import { loadKvmSystem } from './kvm-system.ts';
 import type { MachineWorkerData } from './machine-worker.ts';
 import { clockEpoch } from './monotonic-clock.ts';
 import type { TickerData } from './ticker-worker.ts';
@@ -18,6 +21,8 @@ export class NodeMachineThreads implements MachineThreads {
   #ticker: Worker | undefined;
   #tickerWords: Int32Array | undefined;
   #terminated = false;
+  /** Gets every vCPU out of the guest for good. */
+  #stopVcpus: () => void = () => {};
 
   /** Starts the machine thread at once: its modules load while the caller reads files. */
   constructor(logFd: number) {
@@ -30,9 +35,23 @@ export class NodeMachineThreads implements MachineThreads {
     this.#machine.postMessage(message);
   }
 
+  kicker(kick: KickWord): () => void {
+    process.off('exit', this.#stopVcpus);
+    this.#stopVcpus = () => {};
+    if (kick.thread === undefined) return kicker(kick);
+    const threads = new KvmThreads(kick.buffer, loadKvmSystem());
+    this.#stopVcpus = () => threads.stop();
+    process.on('exit', this.#stopVcpus);
+    return () => {
+      threads.request(kick.bits);
+      threads.kick(0);
+    };
+  }
+
   startTicker(words: Int32Array, kick: KickWord): void {
     if (this.#terminated) return;
     this.#tickerWords = words;
+    if (this.#ticker !== undefined) new TickerChannel(words).restart();
     const workerData: TickerData = { words, kick, epoch: this.#epoch };
     this.#ticker = this.#spawn('ticker-worker', workerData);
     this.#ticker.unref();
@@ -40,6 +59,9 @@ export class NodeMachineThreads implements MachineThreads {
 
   async terminate(): Promise<void> {
     this.#terminated = true;
+    // A thread inside KVM_RUN hears of nothing else.
+    this.#stopVcpus();
+    process.off('exit', this.#stopVcpus);
     if (this.#tickerWords !== undefined) new TickerChannel(this.#tickerWords).stop();
     await Promise.all([this.#machine.terminate(), this.#ticker?.terminate()]);
   }

@@ -1,11 +1,15 @@
 /** Entry of the machine thread: reads the runtime while its other modules load, then waits for the one message that starts it. */
 import { getRandomValues } from 'node:crypto';
 import { readFileSync, writeSync } from 'node:fs';
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, Worker, workerData } from 'node:worker_threads';
+import { checkHost, firstCause } from '../../accel/kvm/check/host-check.ts';
+import type { VcpuThreadStart } from '../../accel/kvm/vcpu-thread.ts';
 import { compileRuntime, runMachineThread } from '../../system/machine-thread.ts';
 import type { MachineMessage, MachineStart } from '../../system/protocol.ts';
 import { startCompileThread } from './compile-thread.ts';
-import { distUrl } from './dist-files.ts';
+import { distUrl, workerUrl } from './dist-files.ts';
+import { collectHostFacts } from './host-facts.ts';
+import { loadKvmSystem } from './kvm-system.ts';
 import { monotonicClock } from './monotonic-clock.ts';
 
 export interface MachineWorkerData {
@@ -38,6 +42,13 @@ port.once('message', (start: MachineStart) => {
     post,
     clock: monotonicClock(epoch),
     startCompiler: startCompileThread,
+    kvm: {
+      system: loadKvmSystem,
+      startVcpuThread: (vcpu: VcpuThreadStart) => {
+        new Worker(workerUrl('vcpu-worker'), { workerData: vcpu, stdin: false, execArgv: [] }).unref();
+      },
+      explain: () => firstCause(checkHost(collectHostFacts())),
+    },
     utcNowMs: () => Date.now(),
     randomBytes: (bytes: Uint8Array<ArrayBuffer>) => void getRandomValues(bytes),
     writeLog:

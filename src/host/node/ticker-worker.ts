@@ -13,4 +13,6 @@ export interface TickerData {
 
 const { words, kick, epoch } = workerData as TickerData;
 const clock = monotonicClock(epoch);
-runTicker(words, () => clock.nowNs(), kicker(kick));
+const interrupt =
+  kick.thread === undefined ? kicker(kick) : (await import('./kvm-kicker.ts')).kvmKicker(kick);
+runTicker(words, () => clock.nowNs(), interrupt);

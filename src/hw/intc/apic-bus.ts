@@ -30,9 +30,26 @@ export interface ApicBusAgent {
 
 export const BROADCAST_X2APIC = 0xffffffff;
 
+/** SDM Vol. 3A 10.11: the address and the data that stand for a message. */
+export function msiOf({ destination, isLogical, deliveryMode, vector, isLevel }: ApicMessage): {
+  readonly address: number;
+  readonly data: number;
+} {
+  return {
+    address: (0xfee0_0000 | ((destination & 0xff) << 12) | (isLogical ? 4 : 0)) >>> 0,
+    data: vector | (deliveryMode << 8) | (isLevel ? 0xc000 : 0),
+  };
+}
+
 export class ApicBus implements MsiSink {
   readonly #agents: ApicBusAgent[] = [];
+  readonly #elsewhere: () => MsiSink | undefined;
   readonly #eoiListeners: Array<(vector: number) => void> = [];
+
+  /** What `elsewhere` gives takes all messages: the local APICs that count are not on this bus. */
+  constructor(elsewhere: () => MsiSink | undefined = () => undefined) {
+    this.#elsewhere = elsewhere;
+  }
 
   attach(agent: ApicBusAgent): void {
     this.#agents.push(agent);
@@ -53,6 +70,12 @@ export class ApicBus implements MsiSink {
 
   send(message: ApicMessage): void {
     const { destination, isLogical, deliveryMode, vector, isLevel } = message;
+    const elsewhere = this.#elsewhere();
+    if (elsewhere !== undefined) {
+      const { address, data } = msiOf(message);
+      elsewhere.sendMsi(address, data);
+      return;
+    }
     if (deliveryMode === DELIVERY_LOWEST) {
       this.#sendLowest(message);
       return;

@@ -9,11 +9,17 @@ import type { Device } from '../../core/device.ts';
 import { IrqLine } from '../../core/irq.ts';
 import type { AccessSize, MmioDevice, MmioOptions } from '../../core/memory-region.ts';
 import { defineState, stateful, u8, u32, words } from '../../core/vmstate.ts';
-import { type ApicBus, DELIVERY_FIXED, DELIVERY_LOWEST } from './apic-bus.ts';
+import { type ApicBus, type ApicMessage, DELIVERY_FIXED, DELIVERY_LOWEST, msiOf } from './apic-bus.ts';
 
 export const IOAPIC_PINS = 24;
 export const IOAPIC_SIZE = 0x1000;
 export const IOAPIC_MMIO: MmioOptions = { impl: { min: 4, max: 4 } };
+
+/** A message-signalled interrupt. */
+export interface Msi {
+  readonly address: number;
+  readonly data: number;
+}
 
 const VERSION = 0x20;
 const MASKED = 1 << 16;
@@ -40,9 +46,12 @@ export class IoApic implements MmioDevice, Device {
   readonly vmstate;
   readonly #s = schema.create();
   readonly #bus: ApicBus;
+  readonly #onRoutes: ((routes: readonly Msi[]) => void) | undefined;
 
-  constructor(bus: ApicBus) {
+  /** `onRoutes` is told what the inputs send whenever that changes. */
+  constructor(bus: ApicBus, onRoutes?: (routes: readonly Msi[]) => void) {
     this.#bus = bus;
+    this.#onRoutes = onRoutes;
     this.inputs = IrqLine.array(IOAPIC_PINS, (n, level) => this.#setInput(n, level));
     this.vmstate = stateful(schema, this.#s);
     bus.onEoi((vector) => this.#endOfInterrupt(vector));
@@ -52,6 +61,7 @@ export class IoApic implements MmioDevice, Device {
     const lines = this.#s.lines;
     schema.reset(this.#s);
     this.#s.lines = lines;
+    this.#routesChanged();
   }
 
   read(offset: number, _size: AccessSize): number {
@@ -92,15 +102,32 @@ export class IoApic implements MmioDevice, Device {
     if (index < 0x10 || pin >= IOAPIC_PINS) return;
     if ((index & 1) !== 0) {
       this.#s.high[pin] = value & 0xff000000;
+      this.#routesChanged();
       return;
     }
     let low = (value & WRITABLE_LOW) | (this.#s.low[pin]! & READ_ONLY);
     // An entry that becomes edge-triggered forgets its remote IRR (82093AA 3.2.4).
     if ((low & LEVEL) === 0) low &= ~REMOTE_IRR;
     this.#s.low[pin] = low;
+    this.#routesChanged();
     const bit = 1 << pin;
     if ((low & LEVEL) !== 0) this.#s.irr = ((this.#s.irr & ~bit) | (this.#s.lines & bit)) >>> 0;
     this.#service();
+  }
+
+  #routesChanged(): void {
+    this.#onRoutes?.(Array.from({ length: IOAPIC_PINS }, (_, pin) => msiOf(this.#message(pin))));
+  }
+
+  #message(pin: number): ApicMessage {
+    const low = this.#s.low[pin]!;
+    return {
+      destination: this.#s.high[pin]! >>> 24,
+      isLogical: (low & LOGICAL) !== 0,
+      deliveryMode: (low >>> 8) & 7,
+      vector: low & 0xff,
+      isLevel: (low & LEVEL) !== 0,
+    };
   }
 
   #setInput(pin: number, level: boolean): void {
@@ -132,13 +159,7 @@ export class IoApic implements MmioDevice, Device {
       if (!isLevel) s.irr = (s.irr & ~bit) >>> 0;
       else if (deliveryMode === DELIVERY_FIXED || deliveryMode === DELIVERY_LOWEST)
         s.low[pin] = low | REMOTE_IRR;
-      this.#bus.send({
-        destination: s.high[pin]! >>> 24,
-        isLogical: (low & LOGICAL) !== 0,
-        deliveryMode,
-        vector: low & 0xff,
-        isLevel,
-      });
+      this.#bus.send(this.#message(pin));
     }
   }
 

@@ -85,7 +85,7 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
   }),
   'query-name': query((c) => (c.machine.config.name === '' ? {} : { name: c.machine.config.name })),
   'query-kvm': query((c) => {
-    const enabled = (c.machine.config.accelerator.kind as string) === 'kvm';
+    const enabled = c.machine.accelerator === 'kvm';
     return { enabled, present: enabled };
   }),
   'query-uuid': query(() => ({ UUID: '00000000-0000-0000-0000-000000000000' })),

@@ -1,0 +1,140 @@
+/** The CPUID rows of a vCPU under KVM: a model's, as far as this host supports them, or the host's own. */
+
+import { FEATURE_BITS } from '../../target/x86/cpu-features.ts';
+import type { CpuModel } from '../../target/x86/cpu-models.ts';
+import { type CpuidRow, cpuidRows } from '../../target/x86/cpuid.ts';
+import type { CpuidEntry } from './ioctls/kvm-device.ts';
+
+export type IrqchipMode = 'on' | 'split' | 'off';
+
+export interface CpuidOptions {
+  readonly supported: readonly CpuidEntry[];
+  readonly irqchip: IrqchipMode;
+  /** KVM_CAP_TSC_DEADLINE_TIMER. */
+  readonly tscDeadline: boolean;
+  readonly apicId: number;
+  readonly cpus: number;
+  /** The guest is not told that it runs under KVM. */
+  readonly hideKvm?: boolean;
+}
+
+const ANY_SUBLEAF = 0xffff_ffff;
+const KVM_SIGNATURE = 0x4000_0000;
+const KVM_FEATURES = 0x4000_0001;
+/** KVM_FEATURE_ASYNC_PF, PV_EOI, ASYNC_PF_VMEXIT, PV_SEND_IPI, ASYNC_PF_INT, MSI_EXT_DEST_ID: need a local APIC of the kernel's. */
+const NEEDS_KERNEL_APIC = (1 << 4) | (1 << 6) | (1 << 10) | (1 << 11) | (1 << 14) | (1 << 15);
+
+/** Leaf 1. */
+const EDX_APIC = 1 << 9;
+const EDX_HTT = 1 << 28;
+const ECX_X2APIC = 1 << 21;
+const ECX_TSC_DEADLINE = 1 << 24;
+const ECX_HYPERVISOR = 2 ** 31;
+const ECX_OSXSAVE = 1 << 27;
+
+/** Leaves that say what the translator's clock is, or that are this emulator's own: not true under KVM. */
+const OWN_LEAVES: ReadonlySet<number> = new Set([0x15, 0x16, 0x4000_0000, 0x4000_0010]);
+
+/** Whether a guest can be offered a feature (names of `-cpu`). */
+export function isSupported(feature: string, options: CpuidOptions): boolean {
+  switch (feature) {
+    case 'hypervisor':
+    case 'apic':
+      return true;
+    case 'x2apic':
+      return options.irqchip !== 'off';
+    case 'tsc-deadline':
+      return options.irqchip !== 'off' && options.tscDeadline;
+    default: {
+      const at = FEATURE_BITS.get(feature);
+      if (at === undefined) return false;
+      const rows = options.supported.filter(({ leaf, subleaf }) => leaf === at.leaf && subleaf === 0);
+      return rows.some((row) => ((row[at.register] >>> at.bit) & 1) !== 0);
+    }
+  }
+}
+
+/** Features of the model that this host cannot give. */
+export function missingFeatures(model: CpuModel, options: CpuidOptions): string[] {
+  return [...model.features].filter((feature) => !isSupported(feature, options));
+}
+
+/** The rows for KVM_SET_CPUID2. */
+export function kvmCpuid(model: CpuModel | 'host', options: CpuidOptions): CpuidEntry[] {
+  const own = model === 'host' ? hostRows(options) : modelRows(model, options);
+  return options.hideKvm === true ? own : [...own, ...kvmRows(options)];
+}
+
+function modelRows(model: CpuModel, options: CpuidOptions): CpuidEntry[] {
+  const features = new Set([...model.features].filter((feature) => isSupported(feature, options)));
+  const rows = cpuidRows({ ...model, features }, { apicId: options.apicId, cpus: options.cpus });
+  return rows.filter(({ leaf }) => !OWN_LEAVES.has(leaf)).map((row) => withXsave(toEntry(row), options));
+}
+
+function toEntry({ leaf, subleaf, eax, ebx, ecx, edx }: CpuidRow): CpuidEntry {
+  const hasSubleaf = subleaf !== ANY_SUBLEAF;
+  return { leaf, subleaf: hasSubleaf ? subleaf : 0, hasSubleaf, eax, ebx, ecx, edx };
+}
+
+/** CPUID.1:ECX.OSXSAVE follows CR4; KVM keeps it up to date. */
+function withXsave(entry: CpuidEntry, _options: CpuidOptions): CpuidEntry {
+  return entry.leaf === 1 ? { ...entry, ecx: (entry.ecx & ~ECX_OSXSAVE) >>> 0 } : entry;
+}
+
+/** The host's rows with this vCPU's place in them. */
+function hostRows(options: CpuidOptions): CpuidEntry[] {
+  const { apicId, cpus, supported } = options;
+  const rows = supported.filter(({ leaf }) => leaf >>> 16 !== 0x4000 && leaf !== 0xb && leaf !== 0x1f);
+  const out = rows.map((row): CpuidEntry => {
+    switch (row.leaf) {
+      case 1:
+        return { ...row, ...leaf1(row, options) };
+      case 4:
+        return { ...row, eax: ((row.eax & 0x3fff) >>> 0) | (((cpus - 1) & 0x3f) << 26) };
+      case 0x8000_0008:
+        return { ...row, ecx: cpus - 1 };
+      case 0x8000_001e:
+        return { ...row, eax: apicId, ebx: apicId & 0xff, ecx: 0, edx: 0 };
+      default:
+        return row;
+    }
+  });
+  const level = out.find(({ leaf }) => leaf === 0)?.eax ?? 0;
+  if (level >= 0xb) out.push(...topologyRows(apicId, cpus));
+  return out;
+}
+
+function leaf1(row: CpuidEntry, options: CpuidOptions): Pick<CpuidEntry, 'ebx' | 'ecx' | 'edx'> {
+  const { apicId, cpus, irqchip, tscDeadline } = options;
+  const inKernel = irqchip !== 'off';
+  const cleared = row.ecx & ~(ECX_X2APIC | ECX_TSC_DEADLINE | ECX_OSXSAVE);
+  const ecx =
+    cleared | (inKernel ? ECX_X2APIC : 0) | (inKernel && tscDeadline ? ECX_TSC_DEADLINE : 0) | ECX_HYPERVISOR;
+  const edx = (row.edx & ~EDX_HTT) | EDX_APIC | (cpus > 1 ? EDX_HTT : 0);
+  const ebx = (apicId << 24) | (cpus << 16) | (row.ebx & 0xffff);
+  return { ebx: ebx >>> 0, ecx: ecx >>> 0, edx: edx >>> 0 };
+}
+
+function topologyRows(apicId: number, cpus: number): CpuidEntry[] {
+  const bits = cpus <= 1 ? 0 : 32 - Math.clz32(cpus - 1);
+  const row = (subleaf: number, eax: number, ebx: number, ecx: number): CpuidEntry => ({
+    leaf: 0xb,
+    subleaf,
+    hasSubleaf: true,
+    eax,
+    ebx,
+    ecx,
+    edx: apicId,
+  });
+  return [row(0, 0, 1, 0x100), row(1, bits, cpus, 0x201)];
+}
+
+/** What KVM offers guests that know it: signature and paravirtual features. */
+function kvmRows({ supported, irqchip }: CpuidOptions): CpuidEntry[] {
+  const rows = supported.filter(({ leaf }) => leaf === KVM_SIGNATURE || leaf === KVM_FEATURES);
+  return rows.map((row) =>
+    row.leaf === KVM_FEATURES && irqchip === 'off'
+      ? { ...row, eax: (row.eax & ~NEEDS_KERNEL_APIC) >>> 0 }
+      : row,
+  );
+}

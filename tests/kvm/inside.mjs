@@ -1,0 +1,201 @@
+// Runs inside the nested testbed, where /dev/kvm is complete: boots Debian's cloud kernel under -accel kvm and does one scenario.
+//
+//     node inside.mjs boot [machine options…]      to a shell; power-off ends with status 0
+//     node inside.mjs pause [machine options…]     the same with a pause in between, and a kill at the end
+//     node inside.mjs switch                       kvm → tcg → kvm → tcg, the guest answers under each
+//     node inside.mjs exits                        exits a second
+//     node inside.mjs qemu                         a reference: the same boot under QEMU's KVM, if the testbed has it
+
+import { spawn } from 'node:child_process';
+import { connect } from 'node:net';
+
+const [scenario, ...options] = process.argv.slice(2);
+const PROMPT = 'lyrebird#';
+const APPEND = 'console=ttyS0 quiet';
+const seconds = (sinceMs) => `${((performance.now() - sinceMs) / 1000).toFixed(1)} s`;
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** A process with a guest on its standard input and output. */
+class Guest {
+  output = '';
+  errors = '';
+  #from = 0;
+  #changed = () => {};
+
+  constructor(program, args) {
+    this.startedMs = performance.now();
+    this.child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    this.child.stdout.setEncoding('latin1').on('data', (text) => {
+      this.output += text;
+      this.#changed();
+    });
+    this.child.stderr.setEncoding('utf8').on('data', (text) => {
+      this.errors += text;
+    });
+    this.exited = new Promise((resolve) => {
+      this.child.on('exit', (code, signal) => {
+        this.status = code ?? signal;
+        resolve(this.status);
+        this.#changed();
+      });
+    });
+  }
+
+  send(text) {
+    this.child.stdin.write(text);
+  }
+
+  async expect(text, timeoutMs = 600_000) {
+    const endMs = performance.now() + timeoutMs;
+    for (;;) {
+      const at = this.output.indexOf(text, this.#from);
+      if (at >= 0) {
+        this.#from = at + text.length;
+        return;
+      }
+      if (this.status !== undefined || performance.now() > endMs) {
+        throw new Error(
+          `"${text}" did not come (${this.status ?? 'time-out'})\n${this.output.slice(-1500)}\n${this.errors}`,
+        );
+      }
+      await new Promise((resolve) => {
+        this.#changed = resolve;
+        setTimeout(resolve, 1000);
+      });
+    }
+  }
+
+  /** The shell computes, so that the echo of what was typed is no answer. */
+  async answers(number) {
+    this.send(`echo "<$((${number} * 1000 + 7))>"\n`);
+    await this.expect(`<${number * 1000 + 7}>`);
+  }
+
+  async powerOff() {
+    this.send('poweroff -f\n');
+    const status = await Promise.race([this.exited, sleep(120_000).then(() => 'time-out')]);
+    if (status !== 0)
+      throw new Error(`power-off: status ${status}\n${this.output.slice(-800)}\n${this.errors}`);
+  }
+}
+
+/** The human monitor on a socket. */
+async function openMonitor(path) {
+  const socket = await new Promise((resolve, reject) => {
+    const attempt = (left) => {
+      const s = connect(path, () => resolve(s));
+      s.on('error', (error) => (left === 0 ? reject(error) : setTimeout(attempt, 100, left - 1)));
+    };
+    attempt(600);
+  });
+  let text = '';
+  let changed = () => {};
+  socket.setEncoding('utf8').on('data', (data) => {
+    text += data;
+    changed();
+  });
+  const untilPrompt = async () => {
+    while (!text.endsWith('(lyrebird) ') && !/\) $/.test(text))
+      await new Promise((resolve) => (changed = resolve));
+    const out = text;
+    text = '';
+    return out;
+  };
+  await untilPrompt();
+  return async (command) => {
+    socket.write(`${command}\n`);
+    const out = await untilPrompt();
+    console.log(`  (monitor) ${command}: ${out.split('\n').slice(1, -1).join(' | ').slice(0, 200)}`);
+    return out;
+  };
+}
+
+const lyrebird = (append, ...more) =>
+  new Guest(process.execPath, [
+    ...['bin/lyrebird-kvm', '-m', '128', '-display', 'none', '-serial', 'stdio'],
+    ...['-kernel', 'g/vmlinuz', '-initrd', 'g/initrd.gz', '-append', append, ...more],
+  ]);
+
+async function boot() {
+  const guest = lyrebird(APPEND, '-monitor', 'none', ...options);
+  await guest.expect(PROMPT);
+  console.log(`  ${options.join(' ') || 'default'}: shell after ${seconds(guest.startedMs)}`);
+  await guest.answers(42);
+  guest.send(
+    'echo "cpus=$(nproc) clock=$(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"\n',
+  );
+  await guest.expect('clock=k');
+  await guest.powerOff();
+}
+
+async function pause() {
+  const guest = lyrebird(APPEND, '-monitor', 'unix:/tmp/monitor.sock,server=on,wait=off', ...options);
+  const monitor = await openMonitor('/tmp/monitor.sock');
+  await guest.expect(PROMPT);
+  await monitor('stop');
+  await monitor('info registers');
+  await monitor('info kvm');
+  guest.send('echo "<$((6 * 7))>"\n');
+  await sleep(1000);
+  if (guest.output.includes('<42>')) throw new Error('a paused guest answered');
+  await monitor('cont');
+  await guest.expect('<42>');
+  // A process that is killed in the middle leaves nothing behind, and one that is asked to end does not hang.
+  guest.child.kill('SIGTERM');
+  const status = await Promise.race([guest.exited, sleep(30_000).then(() => 'time-out')]);
+  if (status !== 0) throw new Error(`SIGTERM: ${status}`);
+}
+
+async function switchAccelerators() {
+  const guest = lyrebird(
+    APPEND,
+    ...['-monitor', 'unix:/tmp/monitor.sock,server=on,wait=off', '-M', 'kernel-irqchip=off'],
+  );
+  const monitor = await openMonitor('/tmp/monitor.sock');
+  await guest.expect(PROMPT);
+  console.log(`  shell under kvm after ${seconds(guest.startedMs)}`);
+  for (const [n, name] of ['tcg', 'kvm', 'tcg'].entries()) {
+    await monitor('stop');
+    await monitor(`accelerator ${name}`);
+    await monitor('info accelerators');
+    await monitor('cont');
+    const sinceMs = performance.now();
+    await guest.answers(n + 1);
+    console.log(`  alive under ${name} after ${seconds(sinceMs)}`);
+  }
+  await guest.powerOff();
+}
+
+async function qemu() {
+  const guest = new Guest('/q/qemu', [
+    ...[
+      '-accel',
+      'kvm',
+      '-m',
+      '128',
+      '-display',
+      'none',
+      '-serial',
+      'stdio',
+      '-monitor',
+      'none',
+      '-L',
+      '/q/fw',
+      '-nodefaults',
+    ],
+    ...['-kernel', 'g/vmlinuz', '-initrd', 'g/initrd.gz', '-append', APPEND, ...options],
+  ]);
+  await guest.expect(PROMPT);
+  console.log(`  qemu: shell after ${seconds(guest.startedMs)}`);
+  await guest.powerOff();
+}
+
+const scenarios = { boot, pause, switch: switchAccelerators, qemu };
+try {
+  await scenarios[scenario]();
+  console.log(`  ${scenario} ${options.join(' ')}: ok`);
+} catch (error) {
+  console.log(`  ${scenario} ${options.join(' ')}: FAILED: ${error.message}`);
+  process.exitCode = 1;
+}
+process.exit();
