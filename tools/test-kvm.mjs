@@ -22,7 +22,8 @@ const SCENARIOS = [
   'boot -cpu host',
   'pause',
   'pause -smp 2 -M kernel-irqchip=off',
-  'switch',
+  'switch -M kernel-irqchip=off',
+  'switch -cpu qemu64,-tsc-deadline',
 ];
 /** The testbed is slow and shares the host with others. */
 const TIMEOUT_MS = 45 * 60_000;

@@ -8,6 +8,7 @@
  * pair if LVT LINT0 is unmasked ExtINT or the APIC is off (SDM Vol. 3A 10.1, 10.5.1), and updates the pending flag.
  * A vCPU without local APIC uses the 8259 pair as its `InterruptController` directly.
  */
+import type { SavedState } from './vmstate.ts';
 
 /** Gives vectors to a CPU: an 8259 pair, or a local APIC. */
 export interface InterruptController {
@@ -82,6 +83,13 @@ export interface AcceleratedIrqs {
   sendMsi(address: number, data: number): void;
   /** Counter 0 of the 8254 drives its interrupt; with `setIrq` only. */
   setPitIrqEnabled?(enabled: boolean): void;
+  /**
+   * Goes on from the states of the board's controllers, by name: `apic`, `apic1`, …; with `setIrq` also `i8259`, `ioapic`, `i8254`.
+   * To be called after a reset of the board as well.
+   */
+  load(states: ReadonlyMap<string, SavedState>): void;
+  /** The present states, for the board's controllers to go on from. `states` gives names, versions and what is not known here. */
+  save(states: ReadonlyMap<string, SavedState>): ReadonlyMap<string, SavedState>;
   /** Without `setIrq`: what the inputs of the board's I/O APIC send, so that the ends of their interrupts are told. */
   setIoApicRoutes?(routes: readonly IoApicRoute[]): void;
 }

@@ -80,7 +80,7 @@ export class MachineRequestHandler {
       accelerator: ({ name }) =>
         act(() =>
           machine.switchAccelerator(
-            name === 'tcg' ? { kind: 'tcg', tier: 'auto' } : { kind: 'kvm', irqchip: 'off' },
+            name === 'tcg' ? { kind: 'tcg', tier: 'auto' } : { kind: 'kvm', irqchip: machine.kvmIrqchip },
           ),
         ),
       nmi: () =>

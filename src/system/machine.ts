@@ -17,6 +17,7 @@ import { type Clock, OffsetWallClock, VirtualClock, type WallClock } from '../co
 import type { Drive } from '../core/drive.ts';
 import { type Timer, TimerQueue } from '../core/timer.ts';
 import { KeySender } from '../hw/input/key-sender.ts';
+import type { SavedState } from '../core/vmstate.ts';
 import type { LocalApic } from '../hw/intc/apic.ts';
 import { type DirectBoot, PcBoard, pcBusAccess } from '../machine/pc.ts';
 import { displayBytes } from '../machine/pc-display.ts';
@@ -260,6 +261,12 @@ export class Machine implements LoopClient {
     for (const accelerator of this.#accelerators.values()) accelerator.dispose();
   }
 
+  /** `kernel-irqchip` as the command line has it. */
+  get kvmIrqchip(): 'on' | 'split' | 'off' {
+    const kvm = this.config.accelerators.find(({ kind }) => kind === 'kvm');
+    return kvm?.kind === 'kvm' ? kvm.irqchip : 'on';
+  }
+
   /** Goes on under another accelerator. `UserError` unless the machine stands still, and if the host cannot. */
   switchAccelerator(choice: AcceleratorConfig): void {
     if (this.isRunning) throw new UserError('MachineRunning', 'the machine must be stopped first');
@@ -267,28 +274,43 @@ export class Machine implements LoopClient {
     if (before.name === choice.kind) return;
     const known = this.#accelerators.get(choice.kind);
     const next = known ?? createAccelerator({ ...this.#acceleratorOptions, choices: [choice] });
-    if (before.irqs !== undefined || next.irqs !== undefined) this.#refuse(next, known === undefined);
     next.onEndOfInterrupt = (vector) => this.board.endOfInterrupt(vector);
     next.setMemoryMap(this.#ramRanges());
     next.setA20(this.#a20);
+    const states = this.#irqStates();
+    const moved = before.irqs?.save(states) ?? states;
     this.accelerator.exchange(next);
+    this.#settleIrqs(moved);
     this.#accelerators.set(next.name, next);
     if (before.name === 'kvm') {
       this.#accelerators.delete(before.name);
       before.dispose();
     }
-    this.board.localApics.forEach((apic, n) => {
-      this.accelerator.vcpus[n]!.setInterruptPending(apic.hasInterrupt());
-    });
     this.#host.post({ kind: 'kick', kick: this.accelerator.kick, accelerator: this.accelerator.name });
   }
 
-  #refuse(next: Accelerator, dispose: boolean): never {
-    if (dispose) next.dispose();
-    throw new UserError(
-      'KernelIrqchip',
-      'interrupt controllers in the kernel cannot be moved: use kernel-irqchip=off',
-    );
+  /** States of the interrupt controllers and of the timer that may be the accelerator's instead of the board's. */
+  #irqStates(): ReadonlyMap<string, SavedState> {
+    const named = [...this.board.devices].filter(([name]) => /^(apic\d*|ioapic|i8259|i8254)$/.test(name));
+    return new Map(named.map(([name, device]) => [name, device.vmstate.saveState()]));
+  }
+
+  /** Gives these states to whoever has the controllers now. What the board has in their place stands still. */
+  #settleIrqs(states: ReadonlyMap<string, SavedState>): void {
+    const { irqs } = this.accelerator;
+    for (const [name, saved] of states) {
+      const device = this.board.devices.get(name)!;
+      const isBoards = irqs === undefined || (irqs.setIrq === undefined && !name.startsWith('apic'));
+      if (isBoards) device.vmstate.loadState(saved);
+      else device.reset();
+    }
+    if (irqs !== undefined) {
+      irqs.load(states);
+      return;
+    }
+    this.board.localApics.forEach((apic, n) => {
+      this.accelerator.vcpus[n]!.setInterruptPending(apic.hasInterrupt());
+    });
   }
 
   // --- LoopClient
@@ -458,6 +480,7 @@ export class Machine implements LoopClient {
   #reset(): void {
     for (const cpu of this.accelerator.vcpus) cpu.reset();
     this.board.reset();
+    this.accelerator.irqs?.load(this.#irqStates());
     this.accelerator.setA20(this.#a20);
     const { kernel, firmware } = this.#start;
     if (kernel === undefined || firmware !== undefined) return;

@@ -11,6 +11,7 @@ import { connect } from 'node:net';
 
 const [scenario, ...options] = process.argv.slice(2);
 const PROMPT = 'lyrebird#';
+const ESCAPES = /\x1b\[[0-9;]*[A-Za-z]/g;
 const APPEND = 'console=ttyS0 quiet';
 const seconds = (sinceMs) => `${((performance.now() - sinceMs) / 1000).toFixed(1)} s`;
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -94,16 +95,19 @@ async function openMonitor(path) {
     text += data;
     changed();
   });
+  /** The prompt is drawn anew with every character of the line: it counts when the line is empty. */
   const untilPrompt = async () => {
-    while (!text.endsWith('(lyrebird) ') && !/\) $/.test(text))
-      await new Promise((resolve) => (changed = resolve));
-    const out = text;
+    const shown = () => text.replace(ESCAPES, '');
+    while (!shown().endsWith('(qemu) ')) await new Promise((resolve) => (changed = resolve));
+    const out = shown();
     text = '';
     return out;
   };
   await untilPrompt();
   return async (command) => {
+    text = '';
     socket.write(`${command}\n`);
+    while (!text.includes('\n')) await new Promise((resolve) => (changed = resolve));
     const out = await untilPrompt();
     console.log(`  (monitor) ${command}: ${out.split('\n').slice(1, -1).join(' | ').slice(0, 200)}`);
     return out;
@@ -149,7 +153,7 @@ async function pause() {
 async function switchAccelerators() {
   const guest = lyrebird(
     APPEND,
-    ...['-monitor', 'unix:/tmp/monitor.sock,server=on,wait=off', '-M', 'kernel-irqchip=off'],
+    ...['-monitor', 'unix:/tmp/monitor.sock,server=on,wait=off', ...options],
   );
   const monitor = await openMonitor('/tmp/monitor.sock');
   await guest.expect(PROMPT);

@@ -12,7 +12,7 @@ import * as x86 from './bindings/x86.ts';
 import { encodeCpuid, type KvmDevice, openKvm } from './ioctls/kvm-device.ts';
 import { ERRNO, KvmError } from './ioctls/kvm-error.ts';
 import type { VmFd } from './ioctls/vm-fd.ts';
-import { IOAPIC_PINS, KernelIrqchip } from './kernel-irqchip.ts';
+import { IOAPIC_PINS, KernelIrqchip, SplitIrqchip } from './kernel-irqchip.ts';
 import { type CpuidOptions, type IrqchipMode, kvmCpuid, missingFeatures } from './kvm-cpuid.ts';
 import type { KvmSystem } from './kvm-system.ts';
 import { KvmThreads, REQUEST_RETURN, REQUEST_SERVICE, REQUEST_STOP } from './kvm-threads.ts';
@@ -79,8 +79,8 @@ export class KvmAccelerator implements Accelerator, KvmVcpuOwner {
     this.#vm.setIdentityMapAddress(IDENTITY_MAP_ADDRESS);
     this.#vm.setTssAddress(TSS_ADDRESS);
     this.kernelIrqchip = this.#createIrqchip();
-    const irqs = this.kernelIrqchip ?? this.#splitIrqs();
-    if (irqs !== undefined) this.irqs = irqs;
+    if (this.irqchip !== 'off')
+      this.irqs = this.kernelIrqchip ?? new SplitIrqchip(this.#vm, () => this.vcpus);
     this.vcpus = buses.map((bus, index) => new KvmVcpu(index, this.#vm.createVcpu(index), bus, this));
     this.#current = this.vcpus[0]!;
     this.#setCpuid(options);
@@ -98,17 +98,7 @@ export class KvmAccelerator implements Accelerator, KvmVcpuOwner {
     }
     this.#vm.createIrqchip();
     this.#vm.createPit();
-    return new KernelIrqchip(this.#vm);
-  }
-
-  /** The local APICs are the kernel's; it tells the end of interrupts whose vectors are in the routing table as level-triggered. */
-  #splitIrqs(): AcceleratedIrqs | undefined {
-    if (this.irqchip === 'off') return undefined;
-    return {
-      sendMsi: (address, data) => void this.#vm.signalMsi(address, data),
-      setIoApicRoutes: (routes) =>
-        this.#vm.setGsiRouting(routes.map(({ address, data }, gsi) => ({ gsi, kind: 'msi', address, data }))),
-    };
+    return new KernelIrqchip(this.#vm, () => this.vcpus);
   }
 
   #setCpuid(options: KvmOptions): void {
