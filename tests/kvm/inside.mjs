@@ -151,10 +151,7 @@ async function pause() {
 }
 
 async function switchAccelerators() {
-  const guest = lyrebird(
-    APPEND,
-    ...['-monitor', 'unix:/tmp/monitor.sock,server=on,wait=off', ...options],
-  );
+  const guest = lyrebird(APPEND, ...['-monitor', 'unix:/tmp/monitor.sock,server=on,wait=off', ...options]);
   const monitor = await openMonitor('/tmp/monitor.sock');
   await guest.expect(PROMPT);
   console.log(`  shell under kvm after ${seconds(guest.startedMs)}`);
