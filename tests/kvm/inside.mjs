@@ -2,8 +2,7 @@
 //
 //     node inside.mjs boot [machine options…]      to a shell; power-off ends with status 0
 //     node inside.mjs pause [machine options…]     the same with a pause in between, and a kill at the end
-//     node inside.mjs switch                       kvm → tcg → kvm → tcg, the guest answers under each
-//     node inside.mjs exits                        exits a second
+//     node inside.mjs switch [machine options…]    kvm → tcg → kvm → tcg, the guest answers under each
 //     node inside.mjs qemu                         a reference: the same boot under QEMU's KVM, if the testbed has it
 
 import { spawn } from 'node:child_process';
@@ -23,9 +22,9 @@ class Guest {
   #from = 0;
   #changed = () => {};
 
-  constructor(program, args) {
+  constructor(program, args, env = {}) {
     this.startedMs = performance.now();
-    this.child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    this.child = spawn(program, args, { stdio: ['pipe', 'pipe', 'pipe'], env: { ...process.env, ...env } });
     this.child.stdout.setEncoding('latin1').on('data', (text) => {
       this.output += text;
       this.#changed();
@@ -168,24 +167,22 @@ async function switchAccelerators() {
 }
 
 async function qemu() {
-  const guest = new Guest('/q/qemu', [
-    ...[
-      '-accel',
-      'kvm',
-      '-m',
-      '128',
-      '-display',
-      'none',
-      '-serial',
-      'stdio',
-      '-monitor',
-      'none',
-      '-L',
-      '/q/fw',
-      '-nodefaults',
-    ],
-    ...['-kernel', 'g/vmlinuz', '-initrd', 'g/initrd.gz', '-append', APPEND, ...options],
-  ]);
+  const machine = [
+    '-accel',
+    'kvm',
+    '-m',
+    '128',
+    '-display',
+    'none',
+    '-serial',
+    'stdio',
+    '-monitor',
+    'none',
+    '-nodefaults',
+  ];
+  const kernel = ['-kernel', 'g/vmlinuz', '-initrd', 'g/initrd.gz', '-append', APPEND];
+  const libraries = { LD_LIBRARY_PATH: '/q/lib:/lib' };
+  const guest = new Guest('/q/qemu', [...machine, '-L', '/q/fw', ...kernel, ...options], libraries);
   await guest.expect(PROMPT);
   console.log(`  qemu: shell after ${seconds(guest.startedMs)}`);
   await guest.powerOff();
