@@ -13,7 +13,7 @@ import {
   X86_FEATURE_SMEP, X86_FEATURE_SYSCALL, X86_FEATURE_UMIP, X86_FEATURE_XSAVE,
 } from './layout';
 import { noteControl } from './log';
-import { isCanonical, loadPdptes } from './page-walk';
+import { isCanonical, isCanonicalBase, loadPdptes } from './page-walk';
 import { raiseGp, raiseUd } from './raise';
 import { cr0, cr4, efer, get, hflags, segAttr, set } from './state';
 import { get_tpr, set_tpr } from '../softmmu/host';
@@ -197,7 +197,7 @@ export function fsgsbase_check(): void {
 
 export function wrbase_check(base: i64): void {
   if ((cr4() & CR4_FSGSBASE) == 0) raiseUd();
-  else if (!isCanonical(base)) raiseGp(0);
+  else if (!isCanonicalBase(base)) raiseGp(0);
 }
 
 export function wbinvd(): void {}
@@ -221,4 +221,9 @@ export function writePkru(value: u64): void {
   if (get(PKRU) == value) return;
   set(PKRU, value);
   if ((cr4() & CR4_PKE) != 0) tlb_flush();
+}
+
+/** LGDT, LIDT in 64-bit mode. */
+export function table_base_check(base: i64): void {
+  if (!isCanonicalBase(base)) raiseGp(0);
 }

@@ -80,6 +80,14 @@ export function check_code_breakpoint(): void {
   raise(V_DB, 0, EXC_RF);
 }
 
+/** INT1 (ICEBP) with data breakpoints that MOV SS has held back: one #DB reports them. */
+export function reportPending(): void {
+  const met = get(DR_PENDING);
+  if (met == 0) return;
+  set(DR_PENDING, 0);
+  set(DR6, (get(DR6) & ~<u64>0xf) | met);
+}
+
 /** T flag of a TSS: trap after the task switch. */
 export function raiseTaskTrap(): void {
   set(DR6, get(DR6) | DR6_BT);

@@ -3,11 +3,12 @@
 import {
   CR4_PVI, CR4_VME, FL_AC, FL_ARITH, FL_DF, FL_ID, FL_IF, FL_IOPL, FL_NT, FL_RF, FL_TF, FL_VIF, FL_VIP, FL_VM,
 } from './bits';
+import { end_of_insn } from './debug';
 import { rflags } from './flags';
 import { pollInterrupts, updateHflags } from './hflags';
 import { writeFlags } from './iret';
 import {
-  EFLAGS, EXIT_REASON, FAULT, FEATURES, HALTED, HFLAGS, HF_ONE_INSN, HF_RF, HF_SHADOW, HF_VM, RIP, SHADOW,
+  EFLAGS, EXIT_REASON, FAULT, FEATURES, HALTED, HFLAGS, HF_ONE_INSN, HF_RF, HF_SHADOW, HF_TF, HF_VM, RIP, SHADOW,
   X86_FEATURE_SEVERAL_CPUS, X86_FEATURE_SMAP,
 } from './layout';
 import { EXIT_HALT, FAULT_HOST } from '../tcg/layout';
@@ -90,6 +91,11 @@ export function stac_clac(on: i64): void {
 }
 
 export function hlt(next: i64): void {
+  if ((hflags() & HF_TF) != 0) {
+    // the single-step trap is pending at once and ends the halt
+    end_of_insn(next, hflags());
+    return;
+  }
   set(RIP, next);
   set(SHADOW, 0);
   set(EFLAGS, eflags() & ~FL_RF);

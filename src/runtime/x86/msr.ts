@@ -4,11 +4,11 @@ import { currentTsc, vendorIsIntel } from './cpuid';
 import { writeEfer } from './control';
 import {
   EFER, FEATURES, FS, GS, KERNEL_GS_BASE, MISC_ENABLE, MSR_CSTAR, MSR_FMASK, MSR_LSTAR, MSR_PAT, MSR_STAR,
-  MSR_STORE, PKRS, SCRATCH, SEG_BASE, SYSENTER_CS, SYSENTER_EIP, SYSENTER_ESP, TSC_ADJUST, TSC_AUX, TSC_OFFSET,
+  MSR_STORE, PHYS_ADDR_BITS, PKRS, SCRATCH, SEG_BASE, SYSENTER_CS, SYSENTER_EIP, SYSENTER_ESP, TSC_ADJUST, TSC_AUX, TSC_OFFSET,
   X86_FEATURE_ARCH_CAP, X86_FEATURE_LM, X86_FEATURE_PKS, X86_FEATURE_RDTSCP, X86_FEATURE_SPEC_CTRL, X86_FEATURE_TSC_ADJUST,
   X86_FEATURE_XSAVES,
 } from './layout';
-import { isCanonical } from './page-walk';
+import { isCanonicalBase } from './page-walk';
 import { raiseGp } from './raise';
 import { CPU, get, segAt, set } from './state';
 import { tlb_flush } from '../softmmu/tlb';
@@ -189,13 +189,45 @@ export function wrmsr(ecx: i64, value: i64): void {
   } else writeOther(index, value);
 }
 
+/** What MSRs that only keep their value may be set to. */
+function storable(index: i32, value: u64): bool {
+  if (index >= 0x400 && index < 0x400 + 4 * MC_BANKS) return machineCheckFits(index & 3, value);
+  if (index >= 0x200 && index <= 0x20f) return variableMtrrFits((index & 1) != 0, value);
+  switch (index) {
+    case IA32_SPEC_CTRL: return value <= 7;
+    // the default type, fixed ranges and all ranges enabled
+    case 0x2ff: return (value & ~0xcff) == 0 && isMtrrType(value & 0xff);
+    // a subset of LBR, BTF, TR, BTS, BTINT, freezing (SDM Vol. 3B 17.4.1)
+    case IA32_DEBUGCTL: return (value & ~0xffc3) == 0;
+    case IA32_MCG_CTL: return value == 0 || value == ~<u64>0;
+    default: return index < 0x250 || index > 0x26f || fixedMtrrFits(value);
+  }
+}
+
+/** IA32_MCi_CTL takes all zeros or all ones (bit 10 aside, which kernels clear), STATUS only zero (SDM Vol. 3B 15.3.2). */
+function machineCheckFits(register: i32, value: u64): bool {
+  if (register == 0) return value == 0 || (value | 0x401) == ~<u64>0;
+  return register != 1 || value == 0;
+}
+
+/** Memory types of MTRRs: UC, WC, WT, WP, WB (SDM Vol. 3A 11.11.2.1). */
+function isMtrrType(type: u64): bool { return type <= 6 && type != 2 && type != 3; }
+
+function fixedMtrrFits(value: u64): bool {
+  for (let i: u64 = 0; i < 64; i += 8) if (!isMtrrType((value >> i) & 0xff)) return false;
+  return true;
+}
+
+function variableMtrrFits(isMask: bool, value: u64): bool {
+  if (value >> get(PHYS_ADDR_BITS) != 0) return false;
+  return isMask ? (value & 0x7ff) == 0 : (value & 0xf00) == 0 && isMtrrType(value & 0xff);
+}
+
 function writeOther(index: i32, value: u64): void {
   const at = storeIndex(index);
   if (at >= 0) {
-    // SDM Vol. 3B 15.3.2.2: IA32_MCi_STATUS takes only zero
-    const status = index >= 0x400 && index < 0x400 + 4 * MC_BANKS && (index & 3) == 1;
-    if ((status && value != 0) || (index == IA32_SPEC_CTRL && value > 7)) raiseGp(0);
-    else set(MSR_STORE + (at << 3), value);
+    if (storable(index, value)) set(MSR_STORE + (at << 3), value);
+    else raiseGp(0);
     return;
   }
   if (index == IA32_XSS && has(X86_FEATURE_XSAVES) && value == 0) return;
@@ -208,7 +240,7 @@ function writeOther(index: i32, value: u64): void {
 }
 
 function writeBase(at: i32, value: u64): void {
-  if (has(X86_FEATURE_LM) && !isCanonical(value)) raiseGp(0);
+  if (has(X86_FEATURE_LM) && !isCanonicalBase(value)) raiseGp(0);
   else store<u64>(at, value);
 }
 

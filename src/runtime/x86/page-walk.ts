@@ -2,7 +2,8 @@
 
 import { CR0_PG, CR0_WP, CR4_LA57, CR4_PAE, CR4_PKE, CR4_PKS, CR4_PSE, CR4_SMEP, EFER_NXE } from './bits';
 import {
-  A20_MASK, CR3, HF_LMA, MMU_KERNEL_SMAP, MMU_USER, PDPTE, PHYS_ADDR_BITS, PKRS, PKRU,
+  A20_MASK, CR3, FEATURES, HF_LMA, MMU_KERNEL_SMAP, MMU_USER, PDPTE, PHYS_ADDR_BITS, PKRS, PKRU,
+  X86_FEATURE_LA57,
 } from './layout';
 import { CPU, cr0, cr4, efer, get, hflags } from './state';
 import { noteStore, ramFlags, ramHost } from '../softmmu/ram';
@@ -226,5 +227,14 @@ export function loadPdptes(cr3: u64): bool {
 /** Linear-address width check (SDM Vol. 1 3.3.7.1). */
 export function isCanonical(va: u64): bool {
   const shift: i64 = (cr4() & CR4_LA57) != 0 ? 7 : 16;
+  return (<u64>(((<i64>va) << shift) >> shift)) == va;
+}
+
+/**
+ * Bases in MSRs and descriptor tables are checked against the width that the processor supports, whatever the paging mode
+ * (SDM Vol. 3A 4.5.2).
+ */
+export function isCanonicalBase(va: u64): bool {
+  const shift: i64 = (get(FEATURES) & X86_FEATURE_LA57) != 0 ? 7 : 16;
   return (<u64>(((<i64>va) << shift) >> shift)) == va;
 }

@@ -87,12 +87,13 @@ export function seg_load_shadow(selector: i64): void {
 }
 
 /**
- * After a return to an outer level: data segments that are too privileged become null (SDM Vol. 3A 5.8.6).
+ * After a return to an outer level: data segments that are too privileged become null (SDM Vol. 3A 5.8.6). The base stays:
+ * 64-bit code goes on using that of FS and GS.
  */
 export function dropPrivilegedSegment(n: i32, level: i32): void {
   const attr = segAttr(n);
   if ((attr & AT_UNUSABLE) != 0) return;
-  if (!isConformingCode(attr) && ((attr >> 5) & 3) < level) setSegNull(n, 0, 0);
+  if (!isConformingCode(attr) && ((attr >> 5) & 3) < level) setSeg(n, 0, segBase(n), 0, AT_UNUSABLE);
 }
 
 /** Base + offset for `size` bytes after the checks of a read or write; 0 with FAULT set. */

@@ -1,6 +1,7 @@
 // Exceptions and interrupts that instructions ask for.
 
 import { CR4_VME, FL_IF, FL_IOPL, FL_VIF, V_BP, V_DB, V_DE, V_GP, V_MF, V_NM, V_OF, V_SS } from './bits';
+import { reportPending } from './debug';
 import { ccAll, rflags } from './flags';
 import { deliverToV86 } from './interrupts';
 import { EXC_HAS_ERROR, EXC_NEXT_RIP, EXC_SOFTWARE, HF_VM, RIP } from './layout';
@@ -59,6 +60,7 @@ export function into(next: i64): void {
 
 /** The gate's DPL does not matter; the saved RIP is that of the next instruction. */
 export function int1(next: i64): void {
+  reportPending();
   set(RIP, next);
   raise(V_DB, 0, 0);
 }

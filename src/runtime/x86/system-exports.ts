@@ -28,6 +28,6 @@ export {
   aaa, aad, aam, aas, bound, cmpxchg16b, crc32, daa, das, div16, div32, div64, div8, enter, idiv16, idiv32,
   idiv64, idiv8, rcl, rcr, rdrand, rdseed,
 } from './integer';
-export { rdpkru, wrpkru } from './control';
+export { rdpkru, table_base_check, wrpkru } from './control';
 export { pdep, pext } from './bmi';
 export { sha } from './sha';

@@ -6,8 +6,12 @@ import {
   readDescriptor, readSystemDescriptor, setSegNull, writeTypeByte,
 } from './descriptor';
 import { HF_LMA, LDTR, TR } from './layout';
+import { isCanonicalBase } from './page-walk';
 import { raiseGp, raiseNp } from './raise';
 import { cpl, faulted, hflags, setSeg } from './state';
+
+/** In long mode the base must be canonical. */
+function baseFits(): bool { return (hflags() & HF_LMA) == 0 || isCanonicalBase(descBase()); }
 
 export function lldt(value: i64): void {
   const selector = <i32>value & 0xffff;
@@ -22,6 +26,7 @@ export function lldt(value: i64): void {
   if (!readSystemDescriptor(selector, V_GP)) return;
   if ((descAttr() & 0x1f) != 2) raiseGp(selector);
   else if (!descPresent()) raiseNp(selector);
+  else if (!baseFits()) raiseGp(selector);
   else setSeg(LDTR, selector, descBase(), descLimit(), descAttr());
 }
 
@@ -39,6 +44,7 @@ export function ltr(value: i64): void {
   const type = descAttr() & 0x1f;
   if (type != 9 && (type != 1 || (hflags() & HF_LMA) != 0)) raiseGp(selector);
   else if (!descPresent()) raiseNp(selector);
+  else if (!baseFits()) raiseGp(selector);
   else writeTypeByte(selector, (descHi >> 8) | 2);
   if (!faulted()) setSeg(TR, selector, descBase(), descLimit(), descAttr() | 2);
 }

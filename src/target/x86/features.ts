@@ -52,6 +52,7 @@ export const X86_FEATURES = [
   'xsaves',
   'pku',
   'clzero',
+  'hypervisor',
 ] as const;
 export type X86Feature = (typeof X86_FEATURES)[number];
 export type FeatureSet = ReadonlySet<X86Feature>;

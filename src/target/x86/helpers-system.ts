@@ -269,6 +269,11 @@ export const systemHelpers = {
   clts: { args: 0, reads: true, doc: 'clears CR0.TS, updates KEY. The block ends' },
 
   // ---- descriptor tables; CPL 0 already checked where needed
+  table_base_check: {
+    args: 1,
+    faults: true,
+    doc: '(base): #GP(0) if a descriptor table may not be there (not canonical)',
+  },
   lldt: { args: 1, reads: true, faults: true, doc: '(selector): LLDT' },
   ltr: { args: 1, reads: true, faults: true, doc: '(selector): LTR; marks the descriptor busy' },
   lar: {

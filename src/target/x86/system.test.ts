@@ -1,6 +1,17 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { DS, FEATURES, PKRU, SS } from '../../runtime/x86/layout.ts';
+import {
+  DR6,
+  DS,
+  FEATURES,
+  GS,
+  PHYS_ADDR_BITS,
+  PKRU,
+  SEG,
+  SEG_BASE,
+  SEG_STRIDE,
+  SS,
+} from '../../runtime/x86/layout.ts';
 import { CODE, DATA, SEL, STACK, SystemMachine } from './system-machine.cases.ts';
 
 const machine = new SystemMachine();
@@ -193,5 +204,68 @@ describe('alignment checks', () => {
     machine.setReg(3, 0x5000_0001);
     const caught = machine.execute(`${on}mov eax, [rbx]`);
     assert.deepEqual([caught?.vector, caught?.error], [17, 0]);
+  });
+});
+
+describe('traps, MSRs and bases', () => {
+  const TF = 'pushfq\nor dword [rsp], 0x100\npopfq\n';
+
+  it('a single-step trap is pending after HLT', () => {
+    machine.begin64();
+    const caught = machine.execute(`${TF}nop\nhlt`);
+    assert.equal(caught?.vector, 1);
+    machine.begin64();
+    machine.execute(`${TF}hlt`);
+    assert.equal(machine.cpu.readSlot(DR6), 0xffff_4ff0n);
+  });
+
+  it('IRET to an outer level keeps the base of a segment that becomes null', () => {
+    machine.begin64();
+    const gs = SEG + GS * SEG_STRIDE;
+    machine.cpu.writeSlot(gs + SEG_BASE, BigInt(DATA));
+    machine.view.setBigUint64(DATA, 0x1234n, true);
+    for (const at of [0x1000, 0x2000]) machine.view.setUint8(at, 0x07);
+    for (let i = 0; i < 512; i++) machine.view.setUint8(0x3000 + i * 8, 0x87);
+    machine.refresh();
+    const target = CODE + 64;
+    const code = `push ${SEL.userData}\npush ${STACK}\npush 2\npush ${SEL.user64}\npush ${target}\niretq`;
+    machine.program('mov rax, [gs:0]\nud2', target);
+    assert.equal(machine.execute(code)?.vector, 6);
+    assert.equal(machine.reg(0), 0x1234n);
+    assert.equal(machine.segment(GS, 'selector'), 0);
+  });
+
+  it('machine-check, MTRR and base registers take legal values only', () => {
+    const write = (index: number, value: bigint): number | undefined => {
+      machine.begin64();
+      machine.cpu.writeSlot(PHYS_ADDR_BITS, 40n);
+      machine.setReg(1, index);
+      machine.setReg(0, value & 0xffff_ffffn);
+      machine.setReg(2, value >> 32n);
+      return machine.execute('wrmsr')?.vector;
+    };
+    const ones = (1n << 64n) - 1n;
+    assert.equal(write(0x400, ones), undefined);
+    assert.equal(write(0x400, 0xaaaan), 13);
+    assert.equal(write(0x401, 1n), 13);
+    assert.equal(write(0x200, 0x8000_0006n), undefined);
+    assert.equal(write(0x200, 0x8000_0002n), 13, 'reserved type');
+    assert.equal(write(0x201, 0xff_8000_0800n), undefined);
+    assert.equal(write(0x201, 1n << 40n), 13, 'beyond MAXPHYADDR');
+    assert.equal(write(0x2ff, 0xc06n), undefined);
+    assert.equal(write(0x250, 0x0606_0606_0606_0603n), 13);
+    assert.equal(write(0xc000_0100, 0xff00_0000_0000_0000n), undefined, '57 bits where LA57 exists');
+    assert.equal(write(0xc000_0100, 0x0f00_0000_0000_0000n), 13);
+  });
+
+  it('LGDT refuses a base that is not canonical; hypercalls are not implemented', () => {
+    machine.begin64();
+    machine.view.setUint16(DATA, 0xff, true);
+    machine.view.setBigUint64(DATA + 2, 0xaaaa_aaaa_aaaa_aaaan, true);
+    machine.setReg(3, DATA);
+    assert.equal(machine.execute('lgdt [rbx]')?.vector, 13);
+    machine.begin64();
+    assert.equal(machine.execute([0x0f, 0x01, 0xd9]), undefined);
+    assert.equal(machine.reg(0), 0xffff_ffff_ffff_ffdan);
   });
 });

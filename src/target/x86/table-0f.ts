@@ -15,6 +15,8 @@ export const twoByte = [
   { op: 0x01, name: 'smsw', operands: ['EvMw'], reg: 4 },
   { op: 0x01, name: 'lmsw', operands: ['Ew'], reg: 6 },
   { op: 0x01, name: 'invlpg', operands: ['Mb'], reg: 7 },
+  { op: 0x01, name: 'vmcall', as: 'hypercall', reg: 0, form: 'reg', rm: 1, feature: 'hypervisor' },
+  { op: 0x01, name: 'vmmcall', as: 'hypercall', reg: 3, form: 'reg', rm: 1, feature: 'hypervisor' },
   { op: 0x01, name: 'monitor', reg: 1, form: 'reg', rm: 0, feature: 'monitor' },
   { op: 0x01, name: 'mwait', reg: 1, form: 'reg', rm: 1, feature: 'monitor' },
   { op: 0x01, name: 'clac', reg: 1, form: 'reg', rm: 2, feature: 'smap' },

@@ -5,6 +5,9 @@ import { K_J } from './operand-codes.ts';
 import { loadOp, READ } from './operands.ts';
 import type { Translator } from './translator.ts';
 
+/** -ENOSYS. */
+const NO_SUCH_CALL = -38;
+
 /** Low half of the relative branch target. */
 function targetLo(t: Translator): number {
   const lo = (t.nextLo + t.immLo) | 0;
@@ -18,7 +21,7 @@ function targetHi(t: Translator): number {
 }
 
 function jumpRelative(t: Translator): void {
-  t.jump(targetLo(t), targetHi(t));
+  t.jumpTo(targetLo(t), targetHi(t));
 }
 
 function jcc(t: Translator): void {
@@ -147,6 +150,11 @@ function into(t: Translator): void {
   t.jump(t.nextLo, t.nextHi);
 }
 
+/** VMCALL, VMMCALL: the hypervisor that CPUID announces offers no calls. */
+function hypercall(t: Translator): void {
+  t.ir.movi(t.gprDst(0), NO_SUCH_CALL);
+}
+
 /** Control transfer (SDM Vol. 1 5.1.7). */
 export const controlHandlers = {
   jcc,
@@ -157,6 +165,7 @@ export const controlHandlers = {
   retf,
   iret,
   into,
+  hypercall,
   loop: (t: Translator) => loop(t, -1),
   loope: (t: Translator) => loop(t, 4),
   loopne: (t: Translator) => loop(t, 5),

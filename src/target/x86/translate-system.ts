@@ -184,7 +184,8 @@ function loadTable(t: Translator): void {
   t.ea(t.code64 ? 10 : 6, READ);
   t.ld(OP.ld16u, limit);
   t.ld(loadOp(t.code64 ? 8 : 4), base, 2);
-  if (!t.code64 && t.opSize === 2) t.ir.imm(OP.and_i32_imm, base, base, 0xffffff);
+  if (t.code64) t.call(HELPER.table_base_check, undefined, base);
+  else if (t.opSize === 2) t.ir.imm(OP.and_i32_imm, base, base, 0xffffff);
   t.ir.op(OP.mov, isIdt ? IDT_LIMIT : GDT_LIMIT, limit);
   t.ir.op(OP.mov, isIdt ? IDT_BASE : GDT_BASE, base);
 }

@@ -237,9 +237,14 @@ export class Translator extends Operands {
     if (!this.plainTarget(hi)) this.checkedTarget(this.constant(lo, hi));
   }
 
+  /** A taken branch to a constant target. */
+  jumpTo(lo: number, hi: number): void {
+    if (this.plainTarget(hi)) this.jump(lo, hi);
+    else this.endAt(this.checkedTarget(this.constant(lo, hi)));
+  }
+
   /** Continues at a constant RIP, same key. */
   jump(lo: number, hi: number): void {
-    if (!this.plainTarget(hi)) return this.endAt(this.checkedTarget(this.constant(lo, hi)));
     if (this.single) return this.endAt(this.constant(lo, hi));
     this.syncFlags();
     this.ir.goto(lo, hi);
