@@ -72,7 +72,7 @@ export interface DriverDefinition {
 export interface FormatNode extends BlockNode {
   /** A whole cluster, compressed. */
   writeCompressed?(offset: number, from: Uint8Array): Promise<void>;
-  readonly clusterSizeBytes?: number;
+  readonly clusterSizeBytes?: number | undefined;
   /** The backing file's name as the image has it. */
   readonly backingName?: string | undefined;
   readonly backingFormat?: string | undefined;

@@ -2,7 +2,13 @@
 import { SECTOR } from './block-node.ts';
 import type { DriverDefinition, OpenContext } from './driver.ts';
 import { FileNode } from './file-node.ts';
+import { QED } from './formats/qed.ts';
+import { VDI } from './formats/vdi.ts';
+import { VHDX } from './formats/vhdx.ts';
+import { VMDK } from './formats/vmdk.ts';
+import { VPC } from './formats/vpc.ts';
 import { MemoryNode, NullNode } from './memory-node.ts';
+import { NETWORK_DRIVERS } from './net/drivers.ts';
 import { QCOW2 } from './qcow2/driver.ts';
 import { RawNode } from './raw-node.ts';
 
@@ -88,12 +94,18 @@ const RAW: DriverDefinition = {
   ],
 };
 
-export const FORMAT_DRIVERS: readonly DriverDefinition[] = [RAW, QCOW2];
+export const FORMAT_DRIVERS: readonly DriverDefinition[] = [RAW, QCOW2, VMDK, VDI, VPC, VHDX, QED];
 
 const DRIVERS: ReadonlyMap<string, DriverDefinition> = new Map(
-  [FILE, HOST_DEVICE, nullDriver('null-co'), nullDriver('null-aio'), MEMORY, ...FORMAT_DRIVERS].map(
-    (driver) => [driver.name, driver],
-  ),
+  [
+    FILE,
+    HOST_DEVICE,
+    nullDriver('null-co'),
+    nullDriver('null-aio'),
+    MEMORY,
+    ...NETWORK_DRIVERS,
+    ...FORMAT_DRIVERS,
+  ].map((driver) => [driver.name, driver]),
 );
 
 export function findDriver(name: string): DriverDefinition | undefined {

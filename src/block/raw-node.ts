@@ -2,7 +2,7 @@
 import { BlockError, type BlockNode, type BlockStatus, EINVAL, type Preallocation } from './block-node.ts';
 
 export class RawNode implements BlockNode {
-  readonly driver = 'raw';
+  readonly driver: string = 'raw';
   readonly file: BlockNode;
   readonly #offset: number;
   readonly #fixedSize: number | undefined;

@@ -1,6 +1,6 @@
 /** Files of the host as the block layer uses them. */
 import * as fs from 'node:fs';
-import { BlockError, EIO } from '../../../block/block-node.ts';
+import { BlockError, EFBIG, EIO } from '../../../block/block-node.ts';
 import {
   type HostFile,
   type OpenFileOptions,
@@ -26,6 +26,8 @@ const POOL_BYTES = 256 * 1024;
 /** A small request that takes longer than this on average waits for a disk, not for the page cache. */
 const SLOW_MS = 0.25;
 const SEEK_END = 2;
+/** No file is longer; sums with lengths of requests are still exact. */
+const MAX_OFFSET = 2 ** 52;
 const ENXIO = 6;
 
 /** An error of the host as one of a request. */
@@ -113,10 +115,12 @@ export class NodeFile implements HostFile {
   }
 
   read(offset: number, into: Uint8Array): Promise<number> {
+    if (offset > MAX_OFFSET) return Promise.resolve(0);
     return this.#usesPool(into.length) ? this.#readPooled(offset, into) : this.#readNow(offset, into);
   }
 
   write(offset: number, from: Uint8Array): Promise<void> {
+    if (offset > MAX_OFFSET) return Promise.reject(new BlockError(EFBIG, 'File too large'));
     return this.#usesPool(from.length) ? this.#writePooled(offset, from) : this.#writeNow(offset, from);
   }
 
@@ -132,6 +136,7 @@ export class NodeFile implements HostFile {
   }
 
   truncate(sizeBytes: number): Promise<void> {
+    if (sizeBytes > MAX_OFFSET) return Promise.reject(new BlockError(EFBIG, 'File too large'));
     return this.#call((done) => fs.ftruncate(this.#fd, sizeBytes, (error) => done(error, undefined)));
   }
 
@@ -153,7 +158,7 @@ export class NodeFile implements HostFile {
 
   extent(offset: number): { isData: boolean; end: number } | undefined {
     const c = libc();
-    if (c === undefined || this.isDevice) return undefined;
+    if (c === undefined || this.isDevice || offset > MAX_OFFSET) return undefined;
     const data = c.lseek(this.#fd, offset, SEEK_DATA);
     if (data < 0) return c.errno() === ENXIO ? { isData: false, end: Number.MAX_SAFE_INTEGER } : undefined;
     if (data > offset) return { isData: false, end: data };
@@ -246,7 +251,7 @@ export class NodeFile implements HostFile {
   }
 
   #fallocate(mode: number, offset: number, sizeBytes: number): boolean {
-    return libc()?.fallocate(this.#fd, mode, offset, sizeBytes) === 0;
+    return offset + sizeBytes <= MAX_OFFSET && libc()?.fallocate(this.#fd, mode, offset, sizeBytes) === 0;
   }
 
   /** Size of a device without lseek: the last sector that can be read, by bisection. */
