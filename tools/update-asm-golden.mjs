@@ -11,7 +11,15 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const { instructionTable } = await import(`${root}dist/testing/asm/table.js`);
 const { assemble } = await import(`${root}dist/testing/asm/x86.js`);
 
-const SIZE_WORD = { 8: 'byte', 16: 'word', 32: 'dword', 64: 'qword', 80: 'tword', 128: 'oword' };
+const SIZE_WORD = {
+  8: 'byte',
+  16: 'word',
+  32: 'dword',
+  64: 'qword',
+  80: 'tword',
+  128: 'oword',
+  256: 'yword',
+};
 const FIXED = {
   i8: ['0x12'],
   i16: ['0x1234'],
@@ -68,6 +76,15 @@ function samples(kind, bits, mnemonic) {
       return bits === 64 ? ['xmm5', 'xmm9'] : ['xmm5'];
     case 'nx':
       return bits === 64 ? ['xmm2', 'xmm15'] : ['xmm2'];
+    case 'y':
+    case 'vy':
+    case 'iy':
+      return bits === 64 ? ['ymm5', 'ymm9'] : ['ymm5'];
+    case 'vx':
+    case 'ix':
+      return bits === 64 ? ['xmm4', 'xmm12'] : ['xmm4'];
+    case 'ym':
+      return [...(bits === 64 ? ['ymm2', 'ymm15'] : ['ymm2']), ...memory(size)];
     case 'xm':
       return [...(bits === 64 ? ['xmm2', 'xmm15'] : ['xmm2']), ...memory(size)];
     case 'mfar':

@@ -97,23 +97,30 @@ interface Roles {
   readonly rm: Operand | undefined;
   readonly reg: Register | undefined;
   readonly imms: ImmediateOperand[];
+  /** Registers in VEX.vvvv and in an immediate's upper half. */
+  readonly vvvv: Register | undefined;
+  readonly upper: Register | undefined;
 }
 
-const isRmKind = (kind: string): boolean => /^(rm|m|n|xm|mmm|mfar)(\d|$)|^nx$|^nmm$/.test(kind);
-const isRegKind = (kind: string): boolean => /^(r\d+|sreg|cr|dr|x|mm|st|sto)$/.test(kind);
+const isRmKind = (kind: string): boolean => /^(rm|m|n|xm|ym|mmm|mfar)(\d|$)|^n[xy]$|^nmm$/.test(kind);
+const isRegKind = (kind: string): boolean => /^(r\d+|sreg|cr|dr|x|y|mm|st|sto)$/.test(kind);
 
 function roles(variant: Variant, operands: readonly Operand[]): Roles {
   let rm: Operand | undefined;
   let reg: Register | undefined;
   const imms: ImmediateOperand[] = [];
+  let vvvv: Register | undefined;
+  let upper: Register | undefined;
   operands.forEach((operand, i) => {
     const kind = variant.operands[i]!;
     if (operand.kind === 'imm') {
       if (kind !== 'one') imms.push(operand);
-    } else if (isRmKind(kind)) rm = operand;
+    } else if (operand.kind === 'reg' && /^v[xy]$/.test(kind)) vvvv = operand.reg;
+    else if (operand.kind === 'reg' && /^i[xy]$/.test(kind)) upper = operand.reg;
+    else if (isRmKind(kind)) rm = operand;
     else if (operand.kind === 'reg' && isRegKind(kind)) reg ??= operand.reg;
   });
-  return { rm, reg, imms };
+  return { rm, reg, imms, vvvv, upper };
 }
 
 interface Parts {
@@ -123,6 +130,8 @@ interface Parts {
   mandatory: number;
   w: boolean;
   rex: number;
+  /** VEX prefix: L, pp, map, W; undefined: none. */
+  vex: readonly [l: number, pp: number, map: number, w: number] | undefined;
   opcode: number[];
   /** Position in `opcode` and width of a value relative to the end of the instruction. */
   relative: { at: number; size: number; target: bigint } | undefined;
@@ -139,7 +148,7 @@ function immediateToken(parts: Parts, token: string, imm: ImmediateOperand): voi
 function opcodeToken(
   parts: Parts,
   token: string,
-  { rm, reg, imms }: Roles,
+  { rm, reg, imms, upper }: Roles,
   bits: number,
 ): string | undefined {
   if (token.startsWith('/')) {
@@ -156,6 +165,8 @@ function opcodeToken(
     if (reg && reg.num > 7) parts.rex |= 1;
   } else if (WIDTH[token] !== undefined) {
     immediateToken(parts, token, imms.length > 1 ? imms.shift()! : imms[0]!);
+  } else if (token === 'is4') {
+    parts.opcode.push((upper?.num ?? 0) << 4);
   } else if (token === 'sel') {
     pushLittleEndian(parts.opcode, imms[0]!.selector!, 2);
   } else {
@@ -177,7 +188,10 @@ function applyToken(
   else if (token === 'wait') parts.wait = true;
   else if (/^a(16|32|64)$/.test(token)) parts.a = Number(token.slice(1));
   else if (/^p(66|F2|F3)$/.test(token)) parts.mandatory = Number.parseInt(token.slice(1), 16);
-  else if (token === 'mo') {
+  else if (token.startsWith('vex.')) {
+    const [l = 0, pp = 0, map = 0, w = 0] = token.slice(4).split('.').map(Number);
+    parts.vex = [l, pp, map, w];
+  } else if (token === 'mo') {
     const mem = operands.find((operand) => operand.kind === 'mem')!;
     pushLittleEndian(parts.opcode, mem.disp, addressSize(mem, bits) / 8);
   } else return opcodeToken(parts, token, found, bits) ?? '';
@@ -208,6 +222,18 @@ function addressPrefix(
   return size !== bits;
 }
 
+/** VEX: the two-byte form where X, B, W and the map allow it. R, X, B and vvvv are inverted. */
+function vexPrefix(
+  [l, pp, map, w]: readonly [number, number, number, number],
+  rex: number,
+  vvvv: number,
+): number[] {
+  const low = ((~vvvv & 15) << 3) | (l << 2) | pp;
+  const r = rex & 4 ? 0 : 0x80;
+  if (map === 1 && w === 0 && (rex & 3) === 0) return [0xc5, r | low];
+  return [0xc4, r | (rex & 2 ? 0 : 0x40) | (rex & 1 ? 0 : 0x20) | map, (w << 7) | low];
+}
+
 /**
  * Encodes one instruction that stands at `address`. Returns its bytes, or the reason why there is no encoding.
  */
@@ -226,6 +252,7 @@ export function encode(
     mandatory: 0,
     w: prefixes.operandSize === 64,
     rex: 0,
+    vex: undefined,
     opcode: [],
     relative: undefined,
   };
@@ -235,7 +262,7 @@ export function encode(
   }
   if (prefixes.operandSize === 16 || prefixes.operandSize === 32)
     parts.o16 = prefixes.operandSize === 16 ? bits !== 16 : bits === 16;
-  const rex = rexByte(parts, operands, bits);
+  const rex = parts.vex ? 0 : rexByte(parts, operands, bits);
   if (typeof rex === 'string') return rex;
   const mem = operands.find((operand) => operand.kind === 'mem');
   const segment = mem && mem.segment >= 0 ? mem.segment : prefixes.segment;
@@ -246,6 +273,7 @@ export function encode(
   if (addressPrefix(parts, operands, prefixes, bits)) out.push(0x67);
   if (parts.mandatory) out.push(parts.mandatory);
   if (rex) out.push(rex);
+  if (parts.vex) out.push(...vexPrefix(parts.vex, parts.rex, found.vvvv?.num ?? 0));
   const opcodeAt = out.length;
   out.push(...parts.opcode);
   if (parts.relative) patchRelative(out, parts.relative, opcodeAt, address);

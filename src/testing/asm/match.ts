@@ -9,7 +9,7 @@ const fits = (value: bigint, bits: number): boolean =>
 export type ShortReach = (target: ImmediateOperand) => boolean;
 
 const REG_PATTERN = /^(r|rm|n)(8|16|32|64)$/;
-const MEM_PATTERN = /^(?:m|rm|xm|mmm|mfar|moffs)(\d*)$/;
+const MEM_PATTERN = /^(?:m|rm|xm|ym|mmm|mfar|moffs)(\d*)$/;
 const CLASS_KINDS: Readonly<Record<string, string>> = {
   sreg: 'sreg',
   cr: 'cr',
@@ -21,6 +21,12 @@ const CLASS_KINDS: Readonly<Record<string, string>> = {
   mmm64: 'mm',
   x: 'xmm',
   nx: 'xmm',
+  vx: 'xmm',
+  ix: 'xmm',
+  y: 'ymm',
+  ny: 'ymm',
+  vy: 'ymm',
+  iy: 'ymm',
 };
 
 function matchRegister(kind: string, { reg, to }: RegisterOperand): boolean {
@@ -29,6 +35,7 @@ function matchRegister(kind: string, { reg, to }: RegisterOperand): boolean {
   if (sized) return reg.cls === `r${sized[2]}`;
   if (CLASS_KINDS[kind] === reg.cls) return true;
   if (/^xm\d+$/.test(kind)) return reg.cls === 'xmm';
+  if (/^ym\d+$/.test(kind)) return reg.cls === 'ymm';
   if (kind === 'x0') return reg.name === 'xmm0';
   return kind === reg.name;
 }

@@ -45,6 +45,7 @@ const SIZES: Readonly<Record<string, number>> = {
   qword: 64,
   tword: 80,
   oword: 128,
+  yword: 256,
 };
 
 interface Modifiers {

@@ -1,5 +1,5 @@
 /** Classes of registers, as the instruction table distinguishes them. */
-export type RegClass = 'r8' | 'r16' | 'r32' | 'r64' | 'sreg' | 'cr' | 'dr' | 'st' | 'mm' | 'xmm';
+export type RegClass = 'r8' | 'r16' | 'r32' | 'r64' | 'sreg' | 'cr' | 'dr' | 'st' | 'mm' | 'xmm' | 'ymm';
 
 /** A register: its class and its number in the encoding. `high` marks AH…BH, `rex` marks SPL…DIL. */
 export interface Register {
@@ -36,6 +36,7 @@ function fill(): void {
   define('st', numbered('st', 0, 7));
   define('mm', numbered('mm', 0, 7));
   define('xmm', numbered('xmm', 0, 15));
+  define('ymm', numbered('ymm', 0, 15));
 }
 
 /** Looks up a register by its lower-case name. */

@@ -1,7 +1,7 @@
 // MMX, SSE to SSE4.2, AES and PCLMULQDQ, SDM Vol. 2. Columns as in table-integer.ts.
 
 /** Integer operations that exist for MMX (np 0F op) and SSE2 (66 0F op) registers alike. */
-const MMX_AND_SSE2: Readonly<Record<string, number>> = {
+export const MMX_AND_SSE2: Readonly<Record<string, number>> = {
   punpcklbw: 0x60,
   punpcklwd: 0x61,
   punpckldq: 0x62,
@@ -60,7 +60,7 @@ const MMX_AND_SSE2: Readonly<Record<string, number>> = {
 };
 
 /** SSSE3: 0F 38 op, for both register files. */
-const SSSE3: Readonly<Record<string, number>> = {
+export const SSSE3: Readonly<Record<string, number>> = {
   pshufb: 0x00,
   phaddw: 0x01,
   phaddd: 0x02,
@@ -79,7 +79,7 @@ const SSSE3: Readonly<Record<string, number>> = {
 };
 
 /** 66 0F 38 op on xmm, xmm/m128. */
-const SSE4: Readonly<Record<string, number>> = {
+export const SSE4: Readonly<Record<string, number>> = {
   pblendvb: 0x10,
   blendvps: 0x14,
   blendvpd: 0x15,
@@ -106,7 +106,7 @@ const SSE4: Readonly<Record<string, number>> = {
 };
 
 /** 66 0F 3A op ib on xmm, xmm/m128, imm8. */
-const SSE4_IMM: Readonly<Record<string, number>> = {
+export const SSE4_IMM: Readonly<Record<string, number>> = {
   roundps: 0x08,
   roundpd: 0x09,
   blendps: 0x0c,
@@ -124,7 +124,7 @@ const SSE4_IMM: Readonly<Record<string, number>> = {
 };
 
 /** Packed and scalar arithmetic in all four precisions: ps, pd, ss, sd. */
-const FLOAT: Readonly<Record<string, number>> = {
+export const FLOAT: Readonly<Record<string, number>> = {
   sqrt: 0x51,
   add: 0x58,
   mul: 0x59,
@@ -137,7 +137,7 @@ const FLOAT: Readonly<Record<string, number>> = {
 const COMPARE_PREDICATES = ['eq', 'lt', 'le', 'unord', 'neq', 'nlt', 'nle', 'ord'];
 
 /** pmovsx and pmovzx: suffix → memory size in bits; their codes are 20+i and 30+i. */
-const EXTENSIONS: readonly (readonly [string, number])[] = [
+export const EXTENSIONS: readonly (readonly [string, number])[] = [
   ['bw', 64],
   ['bd', 32],
   ['bq', 16],

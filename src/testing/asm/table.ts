@@ -6,13 +6,16 @@
 // where N may be v (16/32/64 by operand size), y (32/64) or z (immediates: 16/32, sign-extended for 64); s8 is a
 // sign-extended byte, u32 and c32 are constants that fit 32 bits unsigned and signed; relN is a branch target, ptrz a
 // far pointer, mfar a far pointer in memory, moffsN an absolute address; x and xmN are XMM, mm and mmm MMX operands;
-// st a stack register, sto one written "to st1".
+// st a stack register, sto one written "to st1". Under VEX: y and ymN are YMM operands; vx and vy stand in VEX.vvvv, ix and iy
+// in an immediate byte.
 //
 // Encoding: bytes in hex ("50+r" adds the register), /r and /0…/7 the ModRM byte (/rr repeats the register in both
 // fields), ib iw id iq iz immediates, cb cz relative targets, mo an absolute address, sel a far pointer's selector;
 // o16 o32 w (operand size), a16 a32 a64 (address size), p66 pF2 pF3 (mandatory prefix), wait (FWAIT),
+// vex.L.pp.map.W (the VEX prefix in numbers), is4 (a register in an immediate's upper half),
 // x32 x64 (only outside / only in 64-bit code), d64 (64-bit operands by default in 64-bit code).
 
+import { avxRows } from './table-avx.ts';
 import { integerRows } from './table-integer.ts';
 import { simdRows } from './table-simd.ts';
 import { x87Rows } from './table-x87.ts';
@@ -112,7 +115,7 @@ export function variantsOf(mnemonic: string): readonly Variant[] | undefined {
 export function instructionTable(): ReadonlyMap<string, readonly Variant[]> {
   if (table) return table;
   table = new Map();
-  const rows = [integerRows(), x87Rows(), simdRows()].join('\n').split('\n');
+  const rows = [integerRows(), x87Rows(), simdRows(), avxRows()].join('\n').split('\n');
   for (const row of rows.map((r) => r.trim()).filter((r) => r !== '')) {
     for (const variant of parseRow(row)) {
       const list = table.get(variant.mnemonic) ?? [];
