@@ -62,6 +62,11 @@ export const VENDOR: readonly Difference[] = [
     when: (c) => c.name === 'verw' && hasPrefix(c, 'f0'),
   },
   {
+    id: 'cvtpi2ps-memory',
+    text: 'CVTPI2PS with a memory operand: switches to MMX on Intel (SDM Vol. 2A), does not on AMD.',
+    when: (c) => c.name === 'cvtpi2ps' && c.ea !== undefined,
+  },
+  {
     id: 'sysexit',
     text: 'SYSEXIT in long mode at CPL 3: #GP on Intel, #UD on AMD without the legacy instruction; the recording host raises #GP.',
     when: (c) => c.name === 'sysexit',

@@ -149,14 +149,13 @@ export function fpu_cmov(i: i64, condition: i64): void {
     }
     return;
   }
-  setStatusWord(statusWord() & ~SW_C1);
   if (i32(condition) != 0) copySlot(st(0), st(i32(i)));
 }
 
 export function fpu_free(i: i64, pop: i64): void {
   if (!enterFpu()) return;
   setEmpty(i32(i), 1);
-  if (pop != 0) setTop(top() + 1);
+  if (pop != 0) popStack();
 }
 
 /** FINCSTP (+1), FDECSTP (-1). */

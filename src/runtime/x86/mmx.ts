@@ -15,7 +15,9 @@ export function mmx_enter(): void {
 }
 
 export function mmx_emms(): void {
-  if (enterFpu()) set(FPU_TAGS, 0x0101010101010101);
+  if (!enterFpu()) return;
+  set(FPU_TOP, 0);
+  set(FPU_TAGS, 0x0101010101010101);
 }
 
 /** MASKMOVQ, MASKMOVDQU: bytes of s whose mask byte has its top bit set. `mask` = offset | bytes << 16. */

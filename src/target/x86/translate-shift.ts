@@ -67,8 +67,9 @@ function shiftOperand(t: Translator, shift: Shift): number {
   return shift === SAR ? t.sext(a, size) : t.isMemory(0) ? a : t.zext(a, size);
 }
 
-/** A count of zero changes nothing, except that a 32-bit register is still written. */
+/** A count of zero changes nothing, except that a 32-bit register is still written; memory must be writable all the same. */
 function zeroCount(t: Translator): void {
+  if (t.isMemory(0)) t.load(0, RMW);
   if (t.gpr(0) >= 0 && t.size(0) === 4) t.writeReg(t.gpr(0), 4, t.load(0));
 }
 

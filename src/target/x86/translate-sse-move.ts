@@ -115,6 +115,7 @@ function duplicate(index: (i: number) => number): Handler {
 function movdLoad(t: Translator): void {
   if (unavailable(t)) return;
   const size = t.size(1);
+  if (isMmx(t) && t.isMem) t.call(HELPER.fpu_wait);
   const value = t.load(1);
   if (!isMmx(t)) {
     t.ir.op(size === 8 ? OP.vzext64 : OP.vzext32, t.xmmReg, value);
@@ -126,8 +127,10 @@ function movdLoad(t: Translator): void {
 
 function movdStore(t: Translator): void {
   if (unavailable(t)) return;
-  if (isMmx(t, 1)) enterMmx(t);
-  t.store(0, isMmx(t, 1) ? mmxSlot(t.reg) : t.xmmReg);
+  const mmx = isMmx(t, 1);
+  if (mmx) t.call(HELPER.fpu_wait);
+  t.store(0, mmx ? mmxSlot(t.reg) : t.xmmReg);
+  if (mmx) enterMmx(t);
 }
 
 function movqStore(t: Translator): void {
@@ -147,10 +150,14 @@ function movPQ(t: Translator): void {
 
 function movQP(t: Translator): void {
   if (t.mmxUnavailable()) return;
-  enterMmx(t);
-  if (!t.isMem) return writeMmx(t, t.rm, mmxSlot(t.reg));
+  if (!t.isMem) {
+    enterMmx(t);
+    return writeMmx(t, t.rm, mmxSlot(t.reg));
+  }
+  t.call(HELPER.fpu_wait);
   t.ea(8, WRITE);
   t.st(OP.st64, mmxSlot(t.reg));
+  enterMmx(t);
 }
 
 /** Sign bits of the elements, `count` of them in a lane. */
@@ -190,8 +197,9 @@ function maskmov(t: Translator): void {
 /** PINSRB, PINSRW, PINSRD, PINSRQ: `log` = log2 of the element size. */
 function insert(t: Translator, log: number): void {
   if (unavailable(t)) return;
-  const value = t.load(lastSource(t));
   const mmx = isMmx(t);
+  if (mmx && t.isMem) t.call(HELPER.fpu_wait);
+  const value = t.load(lastSource(t));
   if (mmx) enterMmx(t);
   if (t.vex && first(t) !== t.xmmReg) t.ir.op(OP.vmov, t.xmmReg, first(t));
   const count = (mmx ? 8 : 16) >> log;

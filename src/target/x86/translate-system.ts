@@ -219,10 +219,11 @@ function inspect(t: Translator, helper: number): void {
   const ok = t.temp();
   ir.imm(OP.shr_i64_imm, ok, r, 32);
   setZeroFlag(t, ok);
-  const v = t.temp();
-  ir.op4(OP.select, v, ok, t.zext(r, 4), t.load(0));
-  if (t.opSize === 8) ir.op4(OP.select, t.gprDst(t.reg), ok, v, t.reg << 3);
-  else t.store(0, v);
+  const v = t.zext(r, 4);
+  if (t.opSize >= 4) return ir.op4(OP.select, t.gprDst(t.reg), ok, v, t.reg << 3);
+  const d = t.temp();
+  ir.op4(OP.select, d, ok, v, t.load(0));
+  t.store(0, d);
 }
 
 function verify(t: Translator, helper: number): void {
@@ -232,29 +233,30 @@ function verify(t: Translator, helper: number): void {
 
 // ---- control and debug registers
 
+/** A register that does not exist is #UD at every privilege level. */
 function movFromCr(t: Translator): void {
-  if (t.needCpl0()) return;
   if (((0x11d >> t.reg) & 1) === 0) return t.raiseUd();
+  if (t.needCpl0()) return;
   t.writeReg(t.rm, t.code64 ? 8 : 4, t.callValue(HELPER.read_cr, t.constant(t.reg)));
 }
 
 function movToCr(t: Translator): void {
-  if (t.needCpl0()) return;
   if (((0x11d >> t.reg) & 1) === 0) return t.raiseUd();
+  if (t.needCpl0()) return;
   const v = t.zext(t.rm << 3, t.code64 ? 8 : 4);
   t.call(HELPER.write_cr, undefined, t.constant(t.reg), v);
   t.endState();
 }
 
 function movFromDr(t: Translator): void {
-  if (t.needCpl0()) return;
   if (t.reg > 7) return t.raiseUd();
+  if (t.needCpl0()) return;
   t.writeReg(t.rm, t.code64 ? 8 : 4, t.callValue(HELPER.read_dr, t.constant(t.reg)));
 }
 
 function movToDr(t: Translator): void {
-  if (t.needCpl0()) return;
   if (t.reg > 7) return t.raiseUd();
+  if (t.needCpl0()) return;
   const v = t.zext(t.rm << 3, t.code64 ? 8 : 4);
   t.call(HELPER.write_dr, undefined, t.constant(t.reg), v);
   t.endState();

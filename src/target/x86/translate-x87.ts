@@ -15,7 +15,7 @@ import {
 } from '../../runtime/x86/layout.ts';
 import { HELPER } from './helpers.ts';
 import type { HandlerNames } from './insn-row.ts';
-import { READ, RMW, segSlot, storeOp, WRITE } from './operands.ts';
+import { loadOp, READ, RMW, segSlot, storeOp, WRITE } from './operands.ts';
 import type { x87Table } from './table-x87.ts';
 import type { Handler, Translator } from './translator.ts';
 
@@ -28,10 +28,18 @@ function note(t: Translator): void {
   const { ir } = t;
   ir.movi64(FPU_IP, t.ripLo, t.ripHi);
   ir.movi(FPU_OPCODE, ((t.opcode & 7) << 8) | (t.mod << 6) | ((t.reg & 7) << 3) | (t.rm & 7));
-  if (t.isMem) ir.op(OP.mov, FPU_DP, t.eaValue());
+  if (t.isMem) noteOperand(t);
   if (t.code64) return;
   ir.op(OP.mov, FPU_CS, segSlot(CS, SEG_SELECTOR));
   if (t.isMem) ir.op(OP.mov, FPU_DS, segSlot(t.segOverride >= 0 ? t.segOverride : DS, SEG_SELECTOR));
+}
+
+/** The data pointer is the offset in the segment. */
+function noteOperand(t: Translator): void {
+  if (t.code64 && t.segOverride < 0) return t.ir.op(OP.mov, FPU_DP, t.eaValue());
+  const offset = t.temp();
+  t.offset(offset);
+  t.ir.op(OP.mov, FPU_DP, offset);
 }
 
 function raiseNm(t: Translator): void {
@@ -60,6 +68,7 @@ function memoryKind(t: Translator): number {
 
 function arithMem(t: Translator): void {
   if (t.fpuUnavailable()) return;
+  t.call(HELPER.fpu_wait); // a pending exception comes before a fault of the operand
   const value = t.load(0);
   const op = t.reg & 7;
   if (op === 2 || op === 3)
@@ -84,6 +93,7 @@ function moveKind(t: Translator): number {
 
 function load(t: Translator): void {
   if (t.fpuUnavailable()) return;
+  t.call(HELPER.fpu_wait);
   const value = t.load(0);
   t.call(HELPER.fpu_load, NO_SLOT, t.constant(moveKind(t)), value);
   note(t);
@@ -93,36 +103,41 @@ function store(t: Translator): void {
   if (t.fpuUnavailable()) return;
   const reg = t.reg & 7;
   const size = t.size(0);
-  t.ea(size, WRITE);
+  // The operand must be writable even if an unmasked exception then keeps the instruction from writing.
+  t.call(HELPER.fpu_wait);
+  t.ea(size, RMW);
+  t.ld(loadOp(size), t.temp());
+  note(t);
   const kind = moveKind(t) | (reg === 1 ? TRUNCATE : 0);
   const value = t.callValue(HELPER.fpu_store, t.constant(kind), t.constant(t.length));
   t.st(storeOp(size), value);
   t.call(HELPER.fpu_stored, NO_SLOT, t.constant(reg === 2 ? 0 : 1));
-  note(t);
 }
 
 /** Loads the ten bytes of the memory operand: the low eight, the high two. */
 function loadTen(t: Translator): [number, number] {
   const lo = t.temp();
   const hi = t.temp();
+  t.call(HELPER.fpu_wait);
   t.ea(10, READ);
   t.ld(OP.ld64, lo);
   t.ld(OP.ld16u, hi, 8);
   return [lo, hi];
 }
 
-/** Stores ten bytes; the last two are tried first, so that a fault leaves the first eight alone. */
+/** Stores ten bytes; all are tried first, so that a fault leaves memory and stack alone. */
 function storeTen(t: Translator, first: number, second: number): void {
   if (t.fpuUnavailable()) return;
+  t.call(HELPER.fpu_wait);
   t.ea(10, RMW);
-  const probe = t.temp();
-  t.ld(OP.ld16u, probe, 8);
+  t.ld(OP.ld64, t.temp());
+  t.ld(OP.ld16u, t.temp(), 8);
+  note(t);
   const lo = t.callValue(first, t.constant(t.length));
   const hi = t.callValue(second);
   t.st(OP.st64, lo);
   t.st(OP.st16, hi, 8);
   t.call(HELPER.fpu_stored, NO_SLOT, t.constant(1));
-  note(t);
 }
 
 function loadPair(helper: number): Handler {
@@ -231,7 +246,9 @@ export const x87Handlers: Record<HandlerNames<typeof x87Table>, Handler> = {
   frndint: plain(HELPER.fpu_rndint),
   fscale: plain(HELPER.fpu_scale),
   fldcw: (t) => {
-    if (!t.fpuUnavailable()) t.call(HELPER.fpu_ldcw, NO_SLOT, t.load(0));
+    if (t.fpuUnavailable()) return;
+    t.call(HELPER.fpu_wait);
+    t.call(HELPER.fpu_ldcw, NO_SLOT, t.load(0));
   },
   fnstcw: (t) => {
     if (!t.fpuUnavailable()) t.store(0, FPU_CW);

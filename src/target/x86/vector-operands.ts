@@ -29,7 +29,10 @@ function mayBeMisaligned(t: Translator): boolean {
 /** State offset of vector operand n: a register, or a temporary loaded from memory (its low `size` bytes). */
 export function source(t: Translator, n: number): number {
   const k = t.operandKind(n);
-  if (k === K_M || (t.isMem && (k === K_W || k === K_Q))) return loadVector(t, t.size(n));
+  if (k === K_M || (t.isMem && (k === K_W || k === K_Q))) {
+    if (k === K_Q) t.call(HELPER.fpu_wait); // a pending x87 exception comes before a fault of the operand
+    return loadVector(t, t.size(n));
+  }
   switch (k) {
     case K_V:
       return t.xmmReg;
@@ -179,9 +182,8 @@ export function widen(t: Translator, slot: number): number {
 
 /** Two 64-bit slots as one 128-bit temporary, `lo` in its low half. */
 export function concat(t: Translator, lo: number, hi: number): number {
-  const d = t.temp();
-  t.ir.op(OP.mov, d, lo);
-  t.ir.op(OP.mov, d + 8, hi);
+  const d = widen(t, lo);
+  shuffle(t, d, d, widen(t, hi), (i) => (i < 8 ? i : i + 8));
   return d;
 }
 
