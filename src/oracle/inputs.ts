@@ -40,6 +40,9 @@ const RSI = 6;
 const RDI = 7;
 const FL_TF = 0x100;
 const FL_DF = 0x400;
+const FL_AC = 0x4_0000;
+/** Whether inputs may ask for alignment checks. */
+const ALIGNMENT_CHECKS = false;
 
 /** Where memory operands usually lie; also the base of FS and GS. */
 export const OPERAND = DATA + 0x800;
@@ -146,6 +149,7 @@ export class InputGenerator {
     if (random.chance(STRING.test(c.name) ? 30 : 5)) flags |= FL_DF;
     if (random.chance(3)) flags |= FL_TF;
     if (random.chance(3)) flags |= 0x20_4000;
+    if (ALIGNMENT_CHECKS && random.chance(4)) flags |= FL_AC;
     view.setBigUint64(I_RFLAGS, BigInt(flags), true);
   }
 
@@ -205,12 +209,14 @@ export class InputGenerator {
     }
     if (ea.addressSize === 2) return;
     const garbage = ea.addressSize === 4 && view.getUint16(I_CS, true) === CS_64 ? random.u32() : 0;
+    this.target = target;
     let rest =
       target - ea.disp - (ea.segment === undefined || view.getUint16(I_CS, true) === CS_32 ? 0 : DATA);
     if (ea.vsib !== undefined) this.vectorIndex(ea);
     else if (ea.index >= 0) {
       const index = ea.base < 0 ? Math.floor(rest / (1 << ea.shift)) : random.below(64) - 32;
       rest -= index * (1 << ea.shift);
+      if (ea.base < 0) this.target = target - rest;
       this.setWide(ea.index, index, garbage, ea.addressSize);
     }
     if (ea.base >= 0) this.setWide(ea.base, rest, garbage, ea.addressSize);
@@ -252,7 +258,7 @@ export class InputGenerator {
       this.selector(c, inside, at);
     if (/^pop /.test(c.row.replace(/^\S+ /, '')) && /[CDEFGS]S$/.test(c.row))
       this.stackWord(random.pick(SELECTORS));
-    if (/^x(save|rstor)/.test(name)) this.stateMask();
+    if (/^x(save|rstor)/.test(name)) this.stateMask(c);
   }
 
   /** Something typical of the instruction in the memory operand, or exactly what the accumulator holds. */
@@ -315,9 +321,9 @@ export class InputGenerator {
   private frame(c: OracleCase): void {
     const { random, memory } = this;
     const at = this.view.getUint32(I_RSP, true) - DATA;
-    const flags = (random.u32() & 0x24_4dd7) | (random.chance(10) ? FL_TF : 0);
+    const flags = (random.u32() & 0x20_4dd7) | (random.chance(10) ? FL_TF : 0);
     const values = /^popf/.test(c.name)
-      ? [flags]
+      ? [flags & ~FL_TF]
       : [
           TARGET,
           random.pick([CS_64, CS_32, CS_64, CS_32, ...FAR_TARGETS]),
@@ -358,7 +364,8 @@ export class InputGenerator {
     memory.setUint32(at + 520, random.chance(70) ? 0 : random.below(8), true);
   }
 
-  private stateMask(): void {
+  private stateMask({ ea }: OracleCase): void {
+    if ([ea?.base, ea?.index].some((n) => n === RAX || n === RDX)) return;
     this.setReg(RAX, this.random.chance(70) ? 7 : this.random.below(8));
     this.setReg(RDX, 0);
   }

@@ -176,9 +176,7 @@ export function nativeCode(): NativeCode {
 }
 
 /** What follows a case: a jump to `leave` that changes nothing else. */
-export function terminator(bits: 32 | 64, leave: number): Uint8Array {
-  const at = [leave & 255, (leave >> 8) & 255, (leave >> 16) & 255, leave >>> 24];
-  return bits === 64
-    ? Uint8Array.from([0xff, 0x25, 0, 0, 0, 0, ...at, 0, 0, 0, 0])
-    : Uint8Array.from([0xea, ...at, 0x33, 0]);
+export function terminator(bits: 32 | 64, at: number, leave: number): Uint8Array {
+  const bytes = (n: number): number[] => [n & 255, (n >> 8) & 255, (n >> 16) & 255, n >>> 24];
+  return Uint8Array.from(bits === 64 ? [0xe9, ...bytes(leave - at - 5)] : [0xea, ...bytes(leave), 0x33, 0]);
 }

@@ -136,7 +136,7 @@ export class NativeCpu implements OracleCpu {
     this.code.set(code, offset);
     this.end = at + code.length;
     this.bits = bits;
-    const tail = terminator(bits, this.native.leave);
+    const tail = terminator(bits, this.end, this.native.leave);
     this.code.set(tail.subarray(0, CODE_SIZE - offset - code.length), offset + code.length);
   }
 

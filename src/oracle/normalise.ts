@@ -1,15 +1,19 @@
 import {
   type Bits,
   I_CR2,
+  I_DS,
   I_ERROR,
+  I_ES,
   I_FDP,
   I_FIP,
   I_FOP,
   I_FRAME_RSP,
+  I_FS,
   I_FS_BASE,
   I_FSW,
   I_FTW,
   I_GPR,
+  I_GS,
   I_RFLAGS,
   I_ST,
   I_VECTOR,
@@ -29,6 +33,8 @@ export function normalise(image: Uint8Array, view: DataView, bits: Bits, undefin
   if (vector !== PAGE_FAULT) view.setBigUint64(I_CR2, 0n, true);
   if (!WITH_ERROR.has(vector)) view.setUint32(I_ERROR, 0, true);
   image.fill(0, I_FRAME_RSP, I_FRAME_RSP + 8);
+  // a return from the host's kernel clears null selectors with a privilege level (AMD64 APM Vol. 3 IRET)
+  for (const at of [I_ES, I_DS, I_FS, I_GS]) if (view.getUint16(at, true) < 4) view.setUint16(at, 0, true);
   if (bits === 32) narrow(image);
   x87(image, view);
 }

@@ -1,6 +1,7 @@
 import {
   APPROXIMATE,
   maskDifferences,
+  maskPushes,
   maskStoredState,
   skipsInput,
   vendorDifference,
@@ -53,6 +54,7 @@ export class Session {
     this.image.set(cpu.output);
     maskDifferences(c, this.view);
     normalise(this.image, this.view, c.bits, undefinedFlags(c, this.inputs.image));
+    maskPushes(c, cpu.data, this.view.getUint32(I_VECTOR, true));
     if (STORES_STATE.test(c.name)) {
       const pending = (this.inputView.getUint16(I_FSW, true) & 0x80) !== 0;
       maskStoredState(c, cpu.data, this.inputs.target - DATA, pending);

@@ -365,11 +365,11 @@ function scale(): void {
 /** FPREM (nearest = 0) and FPREM1 (nearest = 1). */
 export function fpu_prem(nearest: i64): void {
   if (!enterFpu()) return;
+  setStatusWord(statusWord() & ~SW_C2);
   if (isEmpty(0) || isEmpty(1)) {
     if (stackUnderflow()) {
       storeIndefinite(st(0));
       setEmpty(0, 0);
-      setStatusWord(statusWord() & ~SW_C2);
     }
     return;
   }
@@ -377,8 +377,11 @@ export function fpu_prem(nearest: i64): void {
   loadASlot(st(0));
   quotient = 0;
   partial = false;
-  if (!specialBinary()) remainder(nearest != 0);
+  const special = specialBinary();
+  if (!special) remainder(nearest != 0);
   if (!complete(64, st(0))) return;
+  // without a quotient C0 and C3 stay
+  if (special || (flags & IE) != 0) return;
   let c = partial ? SW_C2 : 0;
   if ((quotient & 1) != 0) c |= SW_C1;
   if ((quotient & 2) != 0) c |= SW_C3;

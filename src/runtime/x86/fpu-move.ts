@@ -11,7 +11,7 @@ import { loadA32, loadA64, pack32, pack64 } from '../softfloat/binary';
 import { finish80, loadASlot, specialUnary, storeSlot } from '../softfloat/extended';
 import {
   INDEFINITE_SE, INDEFINITE_SIG, SW_C1, SW_SF, controlWord, copySlot, enterFpu, isEmpty, popStack, pushStack,
-  setEmpty, setStatusWord, setTop, signal, skipInstruction, st, stackOverflow, stackUnderflow, statusWord,
+  setEmpty, setStatusWord, setTop, signal, st, stackOverflow, stackUnderflow, statusWord,
   storeIndefinite, top,
 } from './fpu-state';
 
@@ -72,7 +72,6 @@ export function fpu_load_st(i: i64): void {
   if (!enterFpu()) return;
   if (isEmpty(i32(i))) {
     if (stackUnderflow()) {
-      if (!isEmpty(-1)) stackOverflow();
       pushStack();
       storeIndefinite(st(0));
     }
@@ -169,35 +168,41 @@ export function fpu_step(delta: i64): void {
 
 let pendingFlags: i32 = 0;
 let pendingExtra: i32 = 0;
+/** An unmasked exception keeps the instruction from writing and popping: the old contents are written again. */
+let suppressed: bool = false;
 
-/** Notes the outcome; when an unmasked exception suppresses the write, reports it and skips the rest of the instruction. */
-function pend(extra: i32, suppressing: i32, length: i64): void {
+/** Notes the outcome; reports an unmasked exception that suppresses the write. */
+function pend(extra: i32, suppressing: i32): void {
   pendingFlags = flags;
   pendingExtra = extra | ((flags & PE) != 0 && roundedUp ? SW_C1 : 0);
-  if ((flags & ~masks & suppressing) == 0) return;
-  signal(flags & ~PE, extra);
-  skipInstruction(length);
+  suppressed = (flags & ~masks & suppressing) != 0;
+  if (suppressed) signal(flags & ~PE, extra);
 }
 
 /**
  * FST(P) m32fp (kind 0) and m64fp (2), FIST(P) m32 (1), m16 (3), m64 (4); kinds 1, 3, 4 + 8: FISTTP.
- * Returns the bits to write. Faults (leaves the block) only to suppress the write; `length` is the instruction's.
+ * Returns the bits to write: `old`, what is there, when an unmasked exception suppresses the write.
  */
-export function fpu_store(kind: i64, length: i64): i64 {
+export function fpu_store(kind: i64, old: i64): i64 {
   if (!enterFpu()) return 0;
+  const bits = storeBits(kind);
+  return suppressed ? old : bits;
+}
+
+function storeBits(kind: i64): i64 {
   const k = i32(kind) & 7;
   const bits = k == 1 ? 32 : k == 3 ? 16 : 64;
   const isFloat = k == 0 || k == 2;
   if (isEmpty(0)) {
     flags = IE;
-    pend(SW_SF, IE, length);
+    pend(SW_SF, IE);
     return k == 0 ? 0xffc00000 : k == 2 ? <i64>0xfff8000000000000 : i64(-1) << (bits - 1);
   }
   loadASlot(st(0));
   if (!isFloat) {
     if ((kind & 8) != 0) rc = RC_ZERO;
     const r = toSigned(bits);
-    pend(0, IE, length);
+    pend(0, IE);
     return r;
   }
   if (!specialUnary()) {
@@ -206,29 +211,32 @@ export function fpu_store(kind: i64, length: i64): i64 {
   }
   wrap = 0;
   const r: i64 = k == 0 ? i64(pack32()) : i64(pack64());
-  pend(0, IE | OE | UE, length);
+  pend(0, IE | OE | UE);
   return r;
 }
 
-/** FSTP m80fp: the significand; sign and exponent come from `fpu_store80_se`. */
-export function fpu_store80(length: i64): i64 {
+/** FSTP m80fp: the significand; sign and exponent come from `fpu_store80_se`. `old`: what is there. */
+export function fpu_store80(old: i64): i64 {
   if (!enterFpu()) return 0;
   if (isEmpty(0)) {
     flags = IE;
-    pend(SW_SF, IE, length);
-    return INDEFINITE_SIG;
+    pend(SW_SF, IE);
+    return suppressed ? old : INDEFINITE_SIG;
   }
+  suppressed = false;
   pendingFlags = 0;
   pendingExtra = 0;
   return load<i64>(st(0));
 }
 
-export function fpu_store80_se(): i64 {
+export function fpu_store80_se(old: i64): i64 {
+  if (suppressed) return old;
   return isEmpty(0) ? INDEFINITE_SE : load<u16>(st(0), 8);
 }
 
 /** Ends a store after the write: reports and pops. */
 export function fpu_stored(pop: i64): void {
+  if (suppressed) return;
   masks = controlWord() & 63;
   signal(pendingFlags, pendingExtra);
   if (pop != 0) popStack();
@@ -252,12 +260,17 @@ export function fpu_load_bcd(lo: i64, hi: i64): void {
 let bcdHigh: i64 = 0;
 
 /** FBSTP: the 16 low digits; the rest comes from `fpu_store_bcd_high`. */
-export function fpu_store_bcd(length: i64): i64 {
+export function fpu_store_bcd(old: i64): i64 {
   if (!enterFpu()) return 0;
+  const digits = storeDigits();
+  return suppressed ? old : digits;
+}
+
+function storeDigits(): i64 {
   bcdHigh = 0xffff;
   if (isEmpty(0)) {
     flags = IE;
-    pend(SW_SF, IE, length);
+    pend(SW_SF, IE);
     return <i64>0xc000000000000000;
   }
   loadASlot(st(0));
@@ -266,10 +279,10 @@ export function fpu_store_bcd(length: i64): i64 {
   if (v < 0) v = -v;
   if ((flags & IE) != 0 || u64(v) >= 1000000000000000000) {
     flags = IE;
-    pend(0, IE, length);
+    pend(0, IE);
     return <i64>0xc000000000000000;
   }
-  pend(0, IE, length);
+  pend(0, IE);
   let digits: i64 = 0;
   for (let shift: i64 = 0; shift < 64; shift += 4) {
     const q = v / 10;
@@ -280,6 +293,7 @@ export function fpu_store_bcd(length: i64): i64 {
   return digits;
 }
 
-export function fpu_store_bcd_high(): i64 {
+export function fpu_store_bcd_high(old: i64): i64 {
+  if (suppressed) return old;
   return bcdHigh;
 }

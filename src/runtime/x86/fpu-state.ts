@@ -2,9 +2,8 @@
 // which every x87 instruction reports exceptions (SDM Vol. 1 8.1 and 8.4–8.7).
 
 import {
-  CC_OP, CR0, EXIT_REASON, FAULT, FPR, FPU_CW, FPU_SW, FPU_TAGS, FPU_TOP, RESTORE, RIP,
+  CR0, FPR, FPU_CW, FPU_SW, FPU_TAGS, FPU_TOP,
 } from './layout';
-import { EXIT_REQUESTED, FAULT_HOST } from '../tcg/layout';
 import { CR0_NE, V_MF } from './bits';
 import { raisePlain } from './raise';
 import { CPU } from './state';
@@ -162,13 +161,4 @@ export function complete(p: i32, to: i32): bool {
   storeSlot(to);
   signalResult();
   return true;
-}
-
-/** Leaves the block behind the current instruction, whose memory write an unmasked exception suppressed. */
-export function skipInstruction(length: i64): void {
-  store<i64>(CPU + RIP, load<i64>(CPU + RIP) + length);
-  const ccOp = load<u32>(CPU + RESTORE) >> 16;
-  if (ccOp != 0) store<u64>(CPU + CC_OP, ccOp);
-  store<u64>(CPU + EXIT_REASON, EXIT_REQUESTED);
-  store<u64>(CPU + FAULT, FAULT_HOST);
 }

@@ -93,8 +93,9 @@ function sineOrCosine(which: i32): void {
  * compute, 2 when the result is already in the core.
  */
 function trigOperand(): i32 {
-  if (!unaryOperand()) return 0;
+  if (!enterFpu()) return 0;
   setStatusWord(statusWord() & ~SW_C2);
+  if (!unaryOperand()) return 0;
   if (specialUnary()) return 2;
   if (aCls == INF) {
     invalid();

@@ -110,12 +110,14 @@ function stores(op: number, g: Operands): Outcome {
 
 function storeTo(op: number, bytes: DataView): void {
   const kind = [0n, 1n, 2n, 3n, 4n, 9n, 11n, 12n][op];
-  const value = op === 8 ? call('fpu_store_bcd', 2n) : op === 9 ? call('fpu_store80', 2n) : call('fpu_store', kind!, 2n);
+  const old = bytes.getBigUint64(0, true);
+  const oldHigh = BigInt(bytes.getUint16(8, true));
+  const value = op === 8 ? call('fpu_store_bcd', old) : op === 9 ? call('fpu_store80', old) : call('fpu_store', kind!, old);
   if (get(FAULT) !== 0) return;
   const size = op === 8 || op === 9 ? 8 : [4, 4, 8, 2, 8, 4, 2, 8][op]!;
   for (let i = 0; i < size; i++) bytes.setUint8(i, Number((value >> BigInt(8 * i)) & 255n));
-  if (op === 8) bytes.setUint16(8, Number(call('fpu_store_bcd_high')), true);
-  if (op === 9) bytes.setUint16(8, Number(call('fpu_store80_se')), true);
+  if (op === 8) bytes.setUint16(8, Number(call('fpu_store_bcd_high', oldHigh)), true);
+  if (op === 9) bytes.setUint16(8, Number(call('fpu_store80_se', oldHigh)), true);
   call('fpu_stored', 1n);
 }
 

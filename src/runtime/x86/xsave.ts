@@ -4,13 +4,14 @@
 
 import { fpu_init, loadVectors, loadX87Image, read, storeMxcsr, storeVectors, storeX87Image, writable, write } from './fpu-env';
 import {
-  FPR, FPU_CS, FPU_CW, FPU_DP, FPU_DS, FPU_IP, FPU_OPCODE, FPU_SW, FPU_TAGS, FPU_TOP, MXCSR, PKRU, XCR0, XCR0_MASK, XMM,
+  FPR, FPU_CS, FPU_CW, FPU_DP, FPU_DS, FPU_IP, FPU_OPCODE, FPU_SW, FPU_TAGS, FPU_TOP, HF_CS64, MXCSR, PKRU, XCR0,
+  XCR0_MASK, XMM,
   YMM_HI,
 } from './layout';
 import { writePkru } from './control';
 import { updateHflags } from './hflags';
 import { raiseGp } from './raise';
-import { CPU, faulted, get, set } from './state';
+import { CPU, faulted, get, hflags, set } from './state';
 import { MXCSR_RESERVED, setMxcsr } from './sse-env';
 
 const X87: u64 = 1;
@@ -128,7 +129,7 @@ function initX87(): void {
 function restoreVectors(base: i64, rfbm: u64, bv: u64, component: u64, offset: i32, state: i32): void {
   if ((rfbm & component) == 0) return;
   if ((bv & component) != 0) loadVectors(base, offset, state);
-  else memory.fill(CPU + state, 0, 256);
+  else memory.fill(CPU + state, 0, (hflags() & HF_CS64) != 0 ? 256 : 128);
 }
 
 /** XGETBV: XCR0, or the components in use (index 1) where that is offered. */

@@ -106,10 +106,11 @@ function store(t: Translator): void {
   // The operand must be writable even if an unmasked exception then keeps the instruction from writing.
   t.call(HELPER.fpu_wait);
   t.ea(size, RMW);
-  t.ld(loadOp(size), t.temp());
+  const old = t.temp();
+  t.ld(loadOp(size), old);
   note(t);
   const kind = moveKind(t) | (reg === 1 ? TRUNCATE : 0);
-  const value = t.callValue(HELPER.fpu_store, t.constant(kind), t.constant(t.length));
+  const value = t.callValue(HELPER.fpu_store, t.constant(kind), old);
   t.st(storeOp(size), value);
   t.call(HELPER.fpu_stored, NO_SLOT, t.constant(reg === 2 ? 0 : 1));
 }
@@ -130,11 +131,13 @@ function storeTen(t: Translator, first: number, second: number): void {
   if (t.fpuUnavailable()) return;
   t.call(HELPER.fpu_wait);
   t.ea(10, RMW);
-  t.ld(OP.ld64, t.temp());
-  t.ld(OP.ld16u, t.temp(), 8);
+  const oldLo = t.temp();
+  const oldHi = t.temp();
+  t.ld(OP.ld64, oldLo);
+  t.ld(OP.ld16u, oldHi, 8);
   note(t);
-  const lo = t.callValue(first, t.constant(t.length));
-  const hi = t.callValue(second);
+  const lo = t.callValue(first, oldLo);
+  const hi = t.callValue(second, oldHi);
   t.st(OP.st64, lo);
   t.st(OP.st16, hi, 8);
   t.call(HELPER.fpu_stored, NO_SLOT, t.constant(1));
