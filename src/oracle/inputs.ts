@@ -122,7 +122,7 @@ export class InputGenerator {
     const target = fixedAddress(c) ?? this.operandAddress(c);
     this.target = target;
     if (c.ea) this.place(c.ea, target);
-    this.special(c, target);
+    this.special(c, this.target);
   }
 
   private setReg(n: number, low: number, high = 0): void {
@@ -300,14 +300,13 @@ export class InputGenerator {
 
   private branch(c: OracleCase, inside: boolean, at: number): void {
     const { random, memory } = this;
-    const wild = random.chance(10);
-    const target = wild && c.bits === 64 ? 0 : TARGET;
+    const target = TARGET;
     if (!c.ea && c.rm !== undefined) {
       if (c.rm === RSP) return;
-      this.setReg(c.rm, target, wild ? 0x8000_0000 : 0);
+      this.setReg(c.rm, target);
     } else if (inside && at + 10 <= DATA_SIZE) {
       memory.setUint32(at, target, true);
-      memory.setUint32(at + 4, wild ? 0x8000_0000 : 0, true);
+      memory.setUint32(at + 4, 0, true);
       if (/M[p]/.test(c.row)) memory.setUint16(at + c.size, random.pick(FAR_TARGETS), true);
     }
   }

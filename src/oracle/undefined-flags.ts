@@ -10,7 +10,8 @@ const ZF = 0x40;
 const SF = 0x80;
 const OF = 0x800;
 
-const BY_NAME: Readonly<Record<string, number>> = {
+/** By mnemonic, where it does not depend on operands. */
+export const UNDEFINED_BY_NAME: Readonly<Record<string, number>> = {
   and: AF,
   or: AF,
   xor: AF,
@@ -63,7 +64,7 @@ function shiftFlags(c: OracleCase, input: Uint8Array): number {
 export function undefinedFlags(c: OracleCase, input: Uint8Array): number {
   if (SHIFT.test(c.name)) return shiftFlags(c, input);
   if (BIT.test(c.name)) return OF | SF | AF | PF;
-  return BY_NAME[c.name] ?? 0;
+  return UNDEFINED_BY_NAME[c.name] ?? 0;
 }
 
 /** True when the destination itself is undefined: a double shift of 16 bits by more than 16. */

@@ -1,0 +1,201 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { TcgTier } from '../accel/tcg/tcg-vcpu.ts';
+import type { FeatureSet } from '../target/x86/features.ts';
+import { differences, memoryDifferences } from './describe.ts';
+import { EmulatedCpu } from './emulated-cpu.ts';
+import { fuzzInput } from './fuzz-input.ts';
+import {
+  assembleProgram,
+  generateProgram,
+  Pool,
+  type Program,
+  undefinedBefore,
+  without,
+} from './fuzz-program.ts';
+import { CaseText } from './host-run.ts';
+import {
+  CODE,
+  DATA_SIZE,
+  I_FSW,
+  I_RIP,
+  I_VECTOR,
+  IMAGE_SIZE,
+  NO_VECTOR,
+  type OracleCpu,
+  VECTOR_TIMEOUT,
+} from './image.ts';
+import { NativeCpu } from './native-cpu.ts';
+import { normalise } from './normalise.ts';
+import { hexOf } from './oracle-case.ts';
+import { Random } from './random.ts';
+import { packRegression } from './regression.ts';
+import { digest, isOutside } from './session.ts';
+
+const INPUTS = 3;
+const RENEW_AFTER = 150;
+const CONDITION_CODES = 0x4700;
+const REGRESSIONS = new URL('../../tests/golden/oracle/regressions/', import.meta.url);
+
+interface Failure {
+  readonly tier: string;
+  readonly input: number;
+  readonly lines: readonly string[];
+  readonly digest: number;
+}
+
+export interface FuzzResult {
+  sequences: number;
+  instructions: number;
+  discarded: number;
+  failures: number;
+}
+
+interface State {
+  readonly image: Uint8Array;
+  readonly data: Uint8Array;
+  readonly code: Uint8Array;
+}
+
+/** Random programs on the host's processor, the interpreter and the compiler. */
+export class Fuzzer {
+  readonly result: FuzzResult = { sequences: 0, instructions: 0, discarded: 0, failures: 0 };
+  private readonly native: NativeCpu;
+  private readonly tiers: readonly TcgTier[] = ['interp', 'jit'];
+  private readonly emulated: readonly EmulatedCpu[];
+  private readonly pool: Pool;
+  private readonly text = new CaseText();
+  private readonly log: (line: string) => void;
+  private runs = 0;
+
+  constructor(features: FeatureSet, log: (line: string) => void) {
+    const native = NativeCpu.create();
+    if (!native)
+      throw new Error('this host cannot run x86-64 code natively (Linux, x86-64 and koffi are needed)');
+    this.native = native;
+    this.log = log;
+    this.emulated = this.tiers.map((tier) => new EmulatedCpu(tier, features));
+    this.pool = new Pool(features);
+    log(`${this.pool.size} encodings to choose from`);
+  }
+
+  /** The program of one seed. */
+  step(seed: number): void {
+    const program = generateProgram(this.pool, new Random(seed));
+    if (program.items.length === 0) return;
+    this.result.sequences++;
+    this.result.instructions += program.items.length;
+    const failure = this.try(program, seed);
+    if (failure) this.fail(program, seed);
+  }
+
+  /** The first difference between the tiers and the processor, if any. */
+  private try(program: Program, seed: number): Failure | undefined {
+    if (++this.runs % RENEW_AFTER === 0) for (const cpu of this.emulated) cpu.renew();
+    const { code } = assembleProgram(program, CODE + program.offset);
+    for (let input = 0; input < INPUTS; input++) {
+      const failure = this.one(program, code, seed, input);
+      if (failure) return failure;
+    }
+    return undefined;
+  }
+
+  private one(program: Program, code: Uint8Array, seed: number, input: number): Failure | undefined {
+    const start = fuzzInput(program, seed, input);
+    const first = this.runOn(this.emulated[0]!, program, code, start);
+    const vector = new DataView(first.image.buffer).getUint32(I_VECTOR, true);
+    if (isOutside(first.image) || vector === VECTOR_TIMEOUT) {
+      this.result.discarded++;
+      return undefined;
+    }
+    const want = this.runOn(this.native, program, code, start);
+    for (let t = 0; t < this.tiers.length; t++) {
+      const got = t === 0 ? first : this.runOn(this.emulated[t]!, program, code, start);
+      const lines = [...differences(want.image, got.image), ...memoryDifferences(want.data, got.data)];
+      if (Buffer.compare(want.code, got.code) !== 0) lines.push('code pages differ');
+      if (lines.length > 0) return { tier: this.tiers[t]!, input, lines, digest: digest(want, start.data) };
+    }
+    return undefined;
+  }
+
+  private runOn(
+    cpu: OracleCpu,
+    program: Program,
+    code: Uint8Array,
+    start: { image: Uint8Array; data: Uint8Array },
+  ): State {
+    cpu.load(code, CODE + program.offset, program.bits);
+    cpu.input.set(start.image);
+    cpu.data.set(start.data);
+    cpu.run();
+    const image = new Uint8Array(IMAGE_SIZE);
+    const data = new Uint8Array(DATA_SIZE);
+    image.set(cpu.output);
+    data.set(cpu.data);
+    normaliseFuzz(image, program);
+    return { image, data, code: cpu.code.slice(program.offset, program.offset + code.length) };
+  }
+
+  // ---- failures
+
+  /** Removes what is not needed for the failure, prints a ready test and keeps it. */
+  private fail(program: Program, seed: number): void {
+    this.result.failures++;
+    let small = program;
+    for (let n = small.items.length - 1; n >= 0; n--) {
+      const less = { ...small, items: without(small.items, n) };
+      if (less.items.length > 0 && less.items.length < small.items.length && this.try(less, seed)) {
+        small = less;
+        n = Math.min(n, small.items.length);
+      }
+    }
+    const failure = this.try(small, seed);
+    if (!failure) return this.log(`seed ${seed}: fails, but not when repeated`);
+    const { code } = assembleProgram(small, CODE + small.offset);
+    this.log(
+      `seed ${seed}: ${failure.tier} input ${failure.input}, ${small.bits}-bit code at +0x${small.offset.toString(16)}`,
+    );
+    this.log(`    ${this.text.of({ code: hexOf(code), bits: small.bits })}`);
+    for (const line of failure.lines) this.log(`    ${line}`);
+    this.keep(small, seed, failure, code);
+  }
+
+  private keep(program: Program, seed: number, failure: Failure, code: Uint8Array): void {
+    mkdirSync(fileURLToPath(REGRESSIONS), { recursive: true });
+    const name = `${program.bits}-${hexOf(code).slice(0, 24)}-${seed}.json`;
+    const text = packRegression({
+      text: this.text.of({ code: hexOf(code), bits: program.bits }),
+      bits: program.bits,
+      offset: program.offset,
+      code,
+      undefinedFlags: undefinedBefore(program.items),
+      offsets: assembleProgram(program, CODE + program.offset).offsets,
+      input: fuzzInput(program, seed, failure.input),
+      digest: failure.digest,
+    });
+    writeFileSync(new URL(name, REGRESSIONS), text);
+    this.log(`    kept as tests/golden/oracle/regressions/${name}`);
+  }
+}
+
+/** Clears what is not compared: flags undefined where the program ended, x87 condition codes. */
+function normaliseFuzz(image: Uint8Array, program: Program): void {
+  const { offsets } = assembleProgram(program, CODE + program.offset);
+  normaliseSequence(image, program.bits, CODE + program.offset, offsets, undefinedBefore(program.items));
+}
+
+export function normaliseSequence(
+  image: Uint8Array,
+  bits: 32 | 64,
+  base: number,
+  offsets: readonly number[],
+  undefinedFlags: readonly number[],
+): void {
+  const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
+  const vector = view.getUint32(I_VECTOR, true);
+  const at = view.getUint32(I_RIP, true) - base;
+  let item = vector === NO_VECTOR ? offsets.length - 1 : offsets.indexOf(at);
+  if (item < 0) item = offsets.length - 1;
+  view.setUint16(I_FSW, view.getUint16(I_FSW, true) & ~CONDITION_CODES, true);
+  normalise(image, view, bits, undefinedFlags[item]!);
+}
