@@ -8,6 +8,8 @@ import { hostFeatures } from './host-features.ts';
 // npm run fuzz:cpu -- --minutes N [--seed S] [--one]
 
 const args = process.argv.slice(2);
+/** Regions run a few times each: optimising them costs more than it gains. */
+const V8_FLAGS = ['--liftoff-only'];
 
 function option(name: string, otherwise: number): number {
   const at = args.indexOf(`--${name}`);
@@ -33,7 +35,7 @@ function attempt(
 ): Promise<{ result: FuzzResult | undefined; last: number; how: string }> {
   const run: ChildProcess = spawn(
     process.execPath,
-    [fileURLToPath(import.meta.url), ...args, '--child', String(seed), '--until', String(until)],
+    [...V8_FLAGS, fileURLToPath(import.meta.url), ...args, '--child', String(seed), '--until', String(until)],
     { stdio: ['ignore', 'inherit', 'inherit', 'pipe', 'pipe'] },
   );
   let last = seed;

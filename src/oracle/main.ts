@@ -8,6 +8,8 @@ import { type Counts, type RunOptions, runAsChild } from './host-run.ts';
 // npm run oracle:record
 
 const args = process.argv.slice(2);
+/** Regions run a few times each: optimising them costs more than it gains. */
+const V8_FLAGS = ['--liftoff-only'];
 
 function option(name: string, otherwise: string): string {
   const at = args.indexOf(`--${name}`);
@@ -38,7 +40,7 @@ interface Attempt {
 function attempt(start: number): Promise<Attempt> {
   const child: ChildProcess = spawn(
     process.execPath,
-    [fileURLToPath(import.meta.url), ...args, '--child', String(start)],
+    [...V8_FLAGS, fileURLToPath(import.meta.url), ...args, '--child', String(start)],
     { stdio: ['ignore', 'inherit', 'inherit', 'pipe', 'pipe'] },
   );
   let last = start;
