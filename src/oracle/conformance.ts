@@ -56,6 +56,7 @@ function differencesText(): string {
       'Transcendental functions may be off by one unit in the last place; outside the documented range of F2XM1 and FYL2XP1 the result is undefined.',
     ],
     ['mxcsr-mask', 'AMD offers MXCSR bit 17 (misaligned SSE); the mask in a state image differs.'],
+    ['sha-alignment', 'Memory operands of the SHA instructions must be aligned on Intel, not on AMD.'],
     ['estimates', `Estimates (\`${APPROXIMATE.source}\`): only bounds on the error are defined.`],
     [
       'null-selectors',

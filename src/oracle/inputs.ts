@@ -46,6 +46,7 @@ const ALIGNMENT_CHECKS = false;
 
 /** Where memory operands usually lie; also the base of FS and GS. */
 export const OPERAND = DATA + 0x800;
+const READ_ONLY_OFFSET = 0x100;
 const STACK = DATA + 0x1800;
 /** Control may be sent here: an INT3. */
 const TARGET = CASE_AT + 0x60;
@@ -103,6 +104,8 @@ export class InputGenerator {
   constructor() {
     const random = new Random(0x5eed);
     for (let i = 0; i < DATA_SIZE; i++) this.template[i] = random.u32() & 255;
+    // an address in the read-only page is a canonical one
+    this.template.fill(0, READ_ONLY_OFFSET + 4, READ_ONLY_OFFSET + 8);
   }
 
   /** Contents of the read-only page: the start of the template. */
@@ -196,7 +199,7 @@ export class InputGenerator {
     if (kind < 27) return DATA + 0x1000 - 1 - random.below(Math.max(size - 1, 1));
     if (kind < 28) return DATA + DATA_SIZE - size;
     if (kind < 30) return DATA + DATA_SIZE - random.below(size + 1);
-    if (kind < 31) return READ_ONLY + 0x100;
+    if (kind < 31) return READ_ONLY + READ_ONLY_OFFSET;
     return random.chance(50) ? DATA - 1 - random.below(size) : -1;
   }
 
@@ -304,10 +307,11 @@ export class InputGenerator {
     if (!c.ea && c.rm !== undefined) {
       if (c.rm === RSP) return;
       this.setReg(c.rm, target);
-    } else if (inside && at + 10 <= DATA_SIZE) {
+    } else if (inside && at + 8 <= DATA_SIZE) {
       memory.setUint32(at, target, true);
       memory.setUint32(at + 4, 0, true);
-      if (/M[p]/.test(c.row)) memory.setUint16(at + c.size, random.pick(FAR_TARGETS), true);
+      if (/M[p]/.test(c.row) && at + 10 <= DATA_SIZE)
+        memory.setUint16(at + c.size, random.pick(FAR_TARGETS), true);
     }
   }
 

@@ -64,7 +64,7 @@ export class Session {
 
   /** True when there is nothing that could be compared: an undefined result, or vendors differ. */
   isUndefined(c: OracleCase): boolean {
-    return undefinedResult(c, this.inputs.image) || skipsInput(c, this.inputView);
+    return undefinedResult(c, this.inputs.image) || skipsInput(c, this.inputView, this.inputs.target);
   }
 }
 
