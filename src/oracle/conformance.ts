@@ -57,6 +57,10 @@ function differencesText(): string {
     ],
     ['mxcsr-mask', 'AMD offers MXCSR bit 17 (misaligned SSE); the mask in a state image differs.'],
     ['sha-alignment', 'Memory operands of the SHA instructions must be aligned on Intel, not on AMD.'],
+    [
+      'gather-fault',
+      'A gather that faults half-way: Intel has turned the mask elements into all ones or zeros, AMD has not.',
+    ],
     ['estimates', `Estimates (\`${APPROXIMATE.source}\`): only bounds on the error are defined.`],
     [
       'null-selectors',

@@ -1,5 +1,5 @@
 import type { InsnRow } from '../target/x86/insn-row.ts';
-import { I_CR2, I_FSW, I_GPR, I_ST, I_VECTOR } from './image.ts';
+import { I_CR2, I_FSW, I_GPR, I_ST, I_VECTOR, I_XMM, I_YMM_HI, NO_VECTOR } from './image.ts';
 import type { OracleCase } from './oracle-case.ts';
 
 // Where the host's processor may differ from the translator and both are right. Everything here appears in docs/conformance.md.
@@ -72,6 +72,12 @@ export const VENDOR: readonly Difference[] = [
     when: (c) => c.name === 'cvtpi2ps' && c.ea !== undefined,
   },
   {
+    id: 'vpinsrq-32',
+    text: 'VPINSRD with VEX.W set outside 64-bit mode: undefined on AMD, W is ignored on Intel.',
+    when: (c) =>
+      c.bits === 32 && /^vpinsr[dq]$/.test(c.name) && /^(67|64|65|2e|26|36|3e)*c4..[89a-f]/.test(c.code),
+  },
+  {
     id: 'sysexit',
     text: 'SYSEXIT in long mode at CPL 3: #GP on Intel, #UD on AMD without the legacy instruction; the recording host raises #GP.',
     when: (c) => c.name === 'sysexit',
@@ -131,6 +137,13 @@ export function maskDifferences(c: OracleCase, view: DataView): void {
   // SDM: not set when #IA is unmasked; AMD sets them
   if (COMPARISON.test(c.name) && (status & 0x81) === 0x81) mask |= C0 | C2 | C3;
   view.setUint16(I_FSW, status & ~mask, true);
+  // a gather that faults: AMD has not yet spread the signs of the mask elements
+  if (/gather/.test(c.name) && view.getUint32(I_VECTOR, true) !== NO_VECTOR) {
+    for (let at = 0; at < 256; at += 4) {
+      view.setUint32(I_XMM + at, 0, true);
+      view.setUint32(I_YMM_HI + at, 0, true);
+    }
+  }
   if (ANY_ORDER.test(c.name)) view.setBigUint64(I_CR2, 0n, true);
   if (view.getUint32(I_VECTOR, true) === 14 && SEVERAL_ACCESSES.test(c.name))
     view.setUint32(I_CR2, view.getUint32(I_CR2, true) & ~0xfff, true);

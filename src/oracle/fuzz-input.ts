@@ -29,7 +29,7 @@ const RBP = 5;
 
 /** The state that a program starts from; everything follows from the seed and the number of the input. */
 export function fuzzInput(
-  program: Program,
+  program: Pick<Program, 'bits' | 'offset'>,
   seed: number,
   input: number,
 ): { image: Uint8Array; data: Uint8Array } {
@@ -52,7 +52,7 @@ export function fuzzInput(
   return { image, data };
 }
 
-function general(view: DataView, program: Program, random: Random): void {
+function general(view: DataView, program: Pick<Program, 'bits' | 'offset'>, random: Random): void {
   const wide = program.bits === 64;
   for (let i = 0; i < 16; i++) putInteger(view, I_GPR + i * 8, random);
   const set = (at: number, value: number): void => view.setBigUint64(at, BigInt(value), true);

@@ -96,6 +96,7 @@ function suits(c: OracleCase): boolean {
   if (general && c.reg !== undefined && RESERVED.has(c.reg)) return false;
   if (c.rm !== undefined && c.ea === undefined && RESERVED.has(c.rm)) return false;
   if (/^sh[lr]d$/.test(c.name) && c.size === 2) return false;
+  if (/^sha\d/.test(c.name) && c.ea !== undefined) return false;
   if (/^bt[src]?$/.test(c.name) && c.ea !== undefined && c.imm === undefined) return false;
   if (/^(div|idiv)$/.test(c.name) && c.ea !== undefined) return false;
   const { ea } = c;

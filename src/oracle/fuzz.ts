@@ -13,28 +13,20 @@ import {
   undefinedBefore,
   without,
 } from './fuzz-program.ts';
+import { hostFeatures, hostProcessor } from './host-features.ts';
 import { CaseText } from './host-run.ts';
-import {
-  CODE,
-  DATA_SIZE,
-  I_FSW,
-  I_RIP,
-  I_VECTOR,
-  IMAGE_SIZE,
-  NO_VECTOR,
-  type OracleCpu,
-  VECTOR_TIMEOUT,
-} from './image.ts';
+import { CODE, DATA_SIZE, I_VECTOR, IMAGE_SIZE, type OracleCpu, VECTOR_TIMEOUT } from './image.ts';
 import { NativeCpu } from './native-cpu.ts';
-import { normalise } from './normalise.ts';
 import { hexOf } from './oracle-case.ts';
 import { Random } from './random.ts';
 import { packRegression } from './regression.ts';
+import { normaliseSequence } from './sequence-state.ts';
+import { packSequences, type RecordedSequence } from './sequences.ts';
 import { digest, isOutside } from './session.ts';
 
 const INPUTS = 3;
 const RENEW_AFTER = 150;
-const CONDITION_CODES = 0x4700;
+const RECORDING = new URL('../../tests/golden/oracle/sequences.br', import.meta.url);
 const REGRESSIONS = new URL('../../tests/golden/oracle/regressions/', import.meta.url);
 
 interface Failure {
@@ -137,6 +129,44 @@ export class Fuzzer {
     return { image, data, code: cpu.code.slice(program.offset, program.offset + code.length) };
   }
 
+  // ---- recording
+
+  /** Keeps what the processor made of `count` programs. */
+  record(count: number): void {
+    const sequences: RecordedSequence[] = [];
+    for (let seed = 1; sequences.length < count; seed++) {
+      const program = generateProgram(this.pool, new Random(seed));
+      if (program.items.length === 0) continue;
+      const s = this.recordOne(program, seed);
+      if (s.digests.some((d) => d !== 0)) sequences.push(s);
+    }
+    const packed = packSequences({ processor: hostProcessor(), features: [...hostFeatures()], sequences });
+    writeFileSync(RECORDING, packed);
+    this.log(`${fileURLToPath(RECORDING)}: ${packed.length} bytes`);
+  }
+
+  private recordOne(program: Program, seed: number): RecordedSequence {
+    const { code, offsets } = assembleProgram(program, CODE + program.offset);
+    const digests: number[] = [];
+    for (let input = 0; input < INPUTS; input++) {
+      const start = fuzzInput(program, seed, input);
+      const first = this.runOn(this.emulated[0]!, program, code, start);
+      const vector = new DataView(first.image.buffer).getUint32(I_VECTOR, true);
+      const skip = isOutside(first.image) || vector === VECTOR_TIMEOUT;
+      digests.push(skip ? 0 : digest(this.runOn(this.native, program, code, start), start.data) || 1);
+    }
+    const { bits, offset, items } = program;
+    return {
+      bits,
+      offset,
+      code: hexOf(code),
+      offsets,
+      undefinedFlags: undefinedBefore(items),
+      seed,
+      digests,
+    };
+  }
+
   // ---- failures
 
   /** Removes what is not needed for the failure, prints a ready test and keeps it. */
@@ -191,20 +221,4 @@ function same(a: State, b: State): boolean {
 function normaliseFuzz(image: Uint8Array, program: Program): void {
   const { offsets } = assembleProgram(program, CODE + program.offset);
   normaliseSequence(image, program.bits, CODE + program.offset, offsets, undefinedBefore(program.items));
-}
-
-export function normaliseSequence(
-  image: Uint8Array,
-  bits: 32 | 64,
-  base: number,
-  offsets: readonly number[],
-  undefinedFlags: readonly number[],
-): void {
-  const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
-  const vector = view.getUint32(I_VECTOR, true);
-  const at = view.getUint32(I_RIP, true) - base;
-  let item = vector === NO_VECTOR ? offsets.length - 1 : offsets.indexOf(at);
-  if (item < 0) item = offsets.length - 1;
-  view.setUint16(I_FSW, view.getUint16(I_FSW, true) & ~CONDITION_CODES, true);
-  normalise(image, view, bits, undefinedFlags[item]!);
 }

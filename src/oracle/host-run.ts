@@ -100,7 +100,8 @@ export class HostRun {
     this.counts.runs += result.runs;
     this.counts.mismatches += result.mismatches.length;
     for (const mismatch of result.mismatches) this.report(row, c, mismatch);
-    if (!this.options.record) return;
+    // VEX rows come in many combinations of W and L: half of them will do for the recording
+    if (!this.options.record || (row.map >= 4 && this.counts.cases % 2 === 0)) return;
     this.recorded.push(c);
     this.digests.push(...result.digests);
   }

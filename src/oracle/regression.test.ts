@@ -4,9 +4,9 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { X86_FEATURES } from '../target/x86/features.ts';
 import { EmulatedCpu } from './emulated-cpu.ts';
-import { normaliseSequence } from './fuzz.ts';
 import { CODE, IMAGE_SIZE } from './image.ts';
 import { type Regression, unpackRegression } from './regression.ts';
+import { normaliseSequence } from './sequence-state.ts';
 import { digest } from './session.ts';
 
 const FOLDER = new URL('../../tests/golden/oracle/regressions/', import.meta.url);
