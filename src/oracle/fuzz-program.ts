@@ -97,6 +97,8 @@ function suits(c: OracleCase): boolean {
   if (c.rm !== undefined && c.ea === undefined && RESERVED.has(c.rm)) return false;
   if (/^sh[lr]d$/.test(c.name) && c.size === 2) return false;
   if (/^sha\d/.test(c.name) && c.ea !== undefined) return false;
+  // nothing is written with an empty mask: whether the segment must be writable differs
+  if (/maskmov/.test(c.name) && /^(66|67|f2|f3)*2e/.test(c.code)) return false;
   if (/^bt[src]?$/.test(c.name) && c.ea !== undefined && c.imm === undefined) return false;
   if (/^(div|idiv)$/.test(c.name) && c.ea !== undefined) return false;
   const { ea } = c;

@@ -30,7 +30,8 @@ function mayBeMisaligned(t: Translator): boolean {
 export function source(t: Translator, n: number): number {
   const k = t.operandKind(n);
   if (k === K_M || (t.isMem && (k === K_W || k === K_Q))) {
-    if (k === K_Q) t.call(HELPER.fpu_wait); // a pending x87 exception comes before a fault of the operand
+    // A pending x87 exception comes before a fault of the operand; CVTPI2PD from memory does not care (SDM Vol. 2A).
+    if (k === K_Q && t.opcode !== 0x2a) t.call(HELPER.fpu_wait);
     return loadVector(t, t.size(n));
   }
   switch (k) {
