@@ -1,10 +1,10 @@
 /** An ATA disk (ATA/ATAPI-6, T13 1410D; DATA SET MANAGEMENT: ATA8-ACS 7.10) over a block back end. */
 import { BLOCK_OK, type BlockBackend } from '../../core/block-backend.ts';
 import type { DmaBuffer } from '../../core/dma.ts';
-import { defineState, type Stateful, stateful, u8 } from '../../core/vmstate.ts';
+import { below, defineState, type Stateful, stateful, u8, u32 } from '../../core/vmstate.ts';
 import * as ata from './ata.ts';
 import { defaultGeometry, type Geometry, guessGeometry, translationOf } from './geometry.ts';
-import { driveFields, IdeDrive } from './ide-drive.ts';
+import { driveFields, IdeDrive, PIO_BUFFER_BYTES } from './ide-drive.ts';
 import { identifyDisk } from './identify.ts';
 import { smartCommand } from './smart.ts';
 
@@ -16,12 +16,18 @@ const SET_FEATURES_WRITE_CACHE_OFF = 0x82;
 const DSM_TRIM = 1;
 const POWER_ACTIVE = 0xff;
 
+/** Programmed reads fetch this much at once, however small the data blocks are. */
+const FETCH_SECTORS = PIO_BUFFER_BYTES / ata.SECTOR_BYTES;
+
 const schema = defineState('ata-disk', 1, {
   ...driveFields,
   multiple: u8(),
   /** Logical geometry, set by INITIALIZE DEVICE PARAMETERS. */
   heads: u8(16),
   sectors: u8(63),
+  /** Sectors in the buffer that the guest has not been offered yet, and where they begin. */
+  fetched: below(FETCH_SECTORS + 1),
+  fetchedAt: u32(),
   /** Transfer mode as SET FEATURES chose it: words 63 and 88 of IDENTIFY. */
   multiwordDma: u8(),
   ultraDma: u8(0x20),
@@ -344,6 +350,7 @@ export class AtaDisk extends IdeDrive {
     }
     if (!this.#latch(ext)) return;
     this.s.perBlock = perBlock;
+    this.#d.fetched = 0;
     if (perBlock === 0) this.waitForDma();
     else if (direction === DIR_READ) this.#readBlock();
     else this.wantBlock(this.#blockSectors() * ata.SECTOR_BYTES, false);
@@ -371,17 +378,34 @@ export class AtaDisk extends IdeDrive {
   // --- programmed I/O
 
   #readBlock(): void {
+    if (this.#d.fetched > 0) {
+      this.#offerFetched();
+      return;
+    }
     const { s } = this;
-    const sectors = this.#blockSectors();
+    // Whole data blocks, so that none has to be put together.
+    const blocks = Math.max(1, Math.floor(FETCH_SECTORS / s.perBlock));
+    const sectors = Math.min(s.left, blocks * s.perBlock, FETCH_SECTORS);
     const view = s.buffer.subarray(0, sectors * ata.SECTOR_BYTES);
     const done = this.backendCall((error) => {
       if (error !== BLOCK_OK) this.fail(ata.ERROR_UNC | ata.ERROR_ABRT);
       else {
-        this.#advance(sectors);
-        this.offerBlock(view.length);
+        this.#d.fetched = sectors;
+        this.#d.fetchedAt = 0;
+        this.#offerFetched();
       }
     });
     this.backend.read(s.lba * ata.SECTOR_BYTES, [view], done);
+  }
+
+  #offerFetched(): void {
+    const d = this.#d;
+    const sectors = Math.min(this.#blockSectors(), d.fetched);
+    const at = Math.min(d.fetchedAt, PIO_BUFFER_BYTES - sectors * ata.SECTOR_BYTES);
+    d.fetched -= sectors;
+    d.fetchedAt += sectors * ata.SECTOR_BYTES;
+    this.#advance(sectors);
+    this.offerBlock(sectors * ata.SECTOR_BYTES, at);
   }
 
   protected override onBlockRead(): void {
