@@ -16,7 +16,8 @@ const MEMORY_ABOVE_4G = 0x5b;
 const BOOT_ORDER = 0x3d;
 /** Third boot device in the high nibble; bit 0: a floppy's boot signature is not checked. */
 const BOOT_ORDER_THIRD = 0x38;
-const CPU_COUNT = 0x5f;
+/** Processors beyond the first. */
+export const CMOS_CPU_COUNT = 0x5f;
 
 /** `order` is that of `-boot order=`. */
 export function fillCmos(cmos: CmosRam, lowRamEnd: number, highRamBytes: number, order: string): void {
@@ -36,5 +37,4 @@ export function fillCmos(cmos: CmosRam, lowRamEnd: number, highRamBytes: number,
   const nibbles = bootOrderNibbles(order);
   cmos.poke(BOOT_ORDER, nibbles & 0xff);
   cmos.poke(BOOT_ORDER_THIRD, (nibbles >>> 4) & 0xf0);
-  cmos.poke(CPU_COUNT, 0); // processors beyond the first
 }

@@ -44,7 +44,7 @@ import { BootOrder } from './firmware/boot-order.ts';
 import { addBootOrder, addFirmwareFacts } from './firmware/fw-cfg-items.ts';
 import { addKernelItems } from './firmware/kernel-items.ts';
 import { smbios } from './firmware/smbios.ts';
-import { fillCmos } from './pc-cmos.ts';
+import { CMOS_CPU_COUNT, fillCmos } from './pc-cmos.ts';
 import { VGA_BIOS, type VgaKind } from './pc-display.ts';
 import * as map from './pc-map.ts';
 import { PcMemory, type PcMemoryOptions } from './pc-memory.ts';
@@ -342,6 +342,7 @@ export class PcBoard {
       this.#mem.reset(this.#options.memoryBytes);
       const order = this.#resets === 0 ? (this.#boot.once ?? this.#boot.order) : this.#boot.order;
       fillCmos(this.#rtc, this.#mem.lowRamEnd, this.#mem.highRamBytes, order);
+      this.#rtc.poke(CMOS_CPU_COUNT, this.#options.cpus.length - 1);
       this.storage.fillCmos((index, value) => this.#rtc.poke(index, value));
       if (this.#options.firmware === undefined) this.#standInForFirmware();
       else if (this.#resets === 0) this.#describeToFirmware();
@@ -548,8 +549,8 @@ export class PcBoard {
     const ram = this.#mem.ramRanges;
     addFirmwareFacts(this.fwCfg, {
       memoryBytes,
-      cpus: 1,
-      apicIdLimit: 1,
+      cpus: this.#options.cpus.length,
+      apicIdLimit: this.#options.cpus.length,
       e820: ram.map(({ address, size }) => ({ address, size, type: MEMORY_USABLE })),
       uuid: new Uint8Array(16),
       noGraphic,
@@ -558,7 +559,7 @@ export class PcBoard {
       smbios: smbios({
         product: 'Standard PC (i440FX + PIIX, 1996)',
         version: 'pc-i440fx',
-        cpus: 1,
+        cpus: this.#options.cpus.length,
         memoryBytes,
         ranges: ram.map(({ address, size }) => [address, address + size - 1] as const),
         uuid: new Uint8Array(16),
