@@ -16,6 +16,7 @@ import { UserError } from '../util/errors.ts';
 import type { BuiltDevice } from './device-registry.ts';
 import type { DeviceSpec, PropertyValue } from './device-spec.ts';
 import type { DeviceType } from './device-types.ts';
+import { createIdeDrive } from './pc-storage.ts';
 import {
   buildSerialPort,
   buildVirtioBalloon,
@@ -23,6 +24,7 @@ import {
   buildVirtioPci,
   buildVirtioRng,
   buildVirtioSerial,
+  requireDrive,
   type VirtioBuilder,
 } from './virtio-factories.ts';
 
@@ -89,6 +91,8 @@ const FACTORIES: Readonly<Record<string, DeviceFactory>> = {
   ),
   virtconsole: buildSerialPort,
   virtserialport: buildSerialPort,
+  'ide-hd': (request) => buildIde(request, 'disk'),
+  'ide-cd': (request) => buildIde(request, 'cdrom'),
   edu: buildEdu,
   i6300esb: buildWatchdog,
   pvpanic: buildPanic,
@@ -98,6 +102,21 @@ const FACTORIES: Readonly<Record<string, DeviceFactory>> = {
   },
   vmgenid: buildGenerationId,
 };
+
+function buildIde(request: BuildRequest, media: 'disk' | 'cdrom'): BuiltDevice {
+  const [serial, model] = [request.text('serial'), request.text('model')];
+  const [cylinders, heads, sectors] =
+    media === 'disk' ? (['cyls', 'heads', 'secs'] as const).map((name) => request.number(name)) : [];
+  const hasGeometry = cylinders !== undefined && cylinders > 0 && !!heads && !!sectors;
+  const device = createIdeDrive({
+    drive: requireDrive(request),
+    media,
+    serial: serial ?? request.name.slice(0, 20),
+    ...(model !== undefined && { model }),
+    ...(hasGeometry && { geometry: { cylinders, heads, sectors } }),
+  });
+  return { device, part: device };
+}
 
 function buildEdu({ context, text }: BuildRequest): BuiltDevice {
   const { memory, timers, msi, guestError } = context;

@@ -64,9 +64,17 @@ export class DeviceRegistry {
   readonly #pci: PciBus;
   readonly #roster: DeviceRoster;
   readonly #plugged: PluggedDevice[] = [];
+  readonly #boardBuses: readonly ChildBus[];
   #anonymous = 0;
 
-  constructor(context: DeviceContext, pci: PciBus, roster: DeviceRoster) {
+  /** `boardBuses`: buses of controllers that the board brings. */
+  constructor(
+    context: DeviceContext,
+    pci: PciBus,
+    roster: DeviceRoster,
+    boardBuses: readonly ChildBus[] = [],
+  ) {
+    this.#boardBuses = boardBuses;
     this.#context = context;
     this.#pci = pci;
     this.#roster = roster;
@@ -117,7 +125,7 @@ export class DeviceRegistry {
   }
 
   #parentBus(spec: DeviceSpec, type: DeviceType): ChildBus | undefined {
-    const buses = this.#plugged.flatMap((p) => p.built.bus ?? []);
+    const buses = [...this.#boardBuses, ...this.#plugged.flatMap((p) => p.built.bus ?? [])];
     if (type.bus === 'PCI' || type.bus === 'ISA' || type.bus === 'System' || type.bus === 'none') {
       const own = { PCI: ['pci.0', 'pci'], ISA: ['isa.0', 'isa'], System: ['main-system-bus'], none: [] }[
         type.bus

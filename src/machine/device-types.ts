@@ -295,10 +295,30 @@ const scsiType = (name: string, about: string): DeviceType => ({
   ],
 });
 
+const ideType = (name: string, about: string): DeviceType => ({
+  name,
+  bus: 'IDE',
+  parents: ['ide-device', 'device', 'object'],
+  category: 'Storage',
+  about,
+  hotpluggable: false,
+  properties: [
+    ...BLOCK,
+    p('unit', 'uint32', 0xffffffff),
+    p('serial', 'str'),
+    p('model', 'str'),
+    p('ver', 'str'),
+    p('wwn', 'uint64', 0),
+    ...(name === 'ide-hd' ? CHS : []),
+  ],
+});
+
 const TYPES: readonly DeviceType[] = [
   ...virtioTypes(),
   portType('virtconsole', 'console on a virtio-serial controller'),
   portType('virtserialport', 'named serial port on a virtio-serial controller'),
+  ideType('ide-hd', 'IDE disk'),
+  ideType('ide-cd', 'IDE CD-ROM'),
   scsiType('scsi-hd', 'SCSI disk'),
   scsiType('scsi-cd', 'SCSI CD-ROM'),
   pciType('edu', 'Misc', 'educational device', [p('dma_mask', 'uint64', 0x0fffffff)]),

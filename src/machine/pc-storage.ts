@@ -12,6 +12,7 @@ import type { Geometry } from '../hw/ide/geometry.ts';
 import type { AnyIdeDrive } from '../hw/ide/ide-channel.ts';
 import { PiixIde } from '../hw/ide/piix-ide.ts';
 import { UserError } from '../util/errors.ts';
+import type { ChildBus } from './device-registry.ts';
 import type { BootOrder } from './firmware/boot-order.ts';
 import * as map from './pc-map.ts';
 
@@ -73,16 +74,44 @@ export class PcStorage {
   /** `UserError` if there is no such place, or it is taken. */
   addIde(drive: IdePlace): void {
     const { bus, unit } = drive;
-    const parts = this.#parts;
+    const what = `-drive if=ide,bus=${bus},unit=${unit}`;
+    const device = createIdeDrive({
+      ...drive,
+      serial: drive.serial ?? `LB${String(bus * 2 + unit + 1).padStart(5, '0')}`,
+    });
+    this.#connect(device, bus, unit, drive.bootIndex, what);
+    this.#parts.add(`ide${bus}.${unit}`, device);
+  }
+
+  /** The channels as devices of the user's (`-device ide-hd`) find them. */
+  get buses(): readonly ChildBus[] {
+    return this.ide.channels.map((channel, bus) => ({
+      name: `ide.${bus}`,
+      kind: 'IDE',
+      attach: (part, properties, what) => {
+        const free = channel.drives.indexOf(undefined);
+        const unit = Number(properties['unit'] ?? 0xffffffff);
+        const bootIndex = Number(properties['bootindex'] ?? -1);
+        this.#connect(part as AnyIdeDrive, bus, unit > 1 ? free : unit, bootIndex, what);
+      },
+      detach: () => {},
+    }));
+  }
+
+  #connect(
+    device: AnyIdeDrive,
+    bus: number,
+    unit: number,
+    bootIndex: number | undefined,
+    what: string,
+  ): void {
     const channel = this.ide.channels[bus];
-    if (channel === undefined || unit > 1)
-      throw driveError(drive, 'the board has two IDE channels with two units each');
-    if (channel.drives[unit] !== undefined) throw driveError(drive, 'the place is taken');
-    const device = createIdeDrive(drive);
+    if (channel === undefined || unit > 1 || unit < 0)
+      throw new UserError('BadDrive', `${what}: the board has two IDE channels with two units each`);
+    if (channel.drives[unit] !== undefined) throw new UserError('BadDrive', `${what}: the place is taken`);
     channel.attach(unit, device);
-    parts.add(`ide${bus}.${unit}`, device);
-    if (drive.bootIndex !== undefined) {
-      parts.bootOrder.add(`/pci@i0cf8/ide@1,1/drive@${bus}/disk@${unit}`, drive.bootIndex);
+    if (bootIndex !== undefined && bootIndex >= 0) {
+      this.#parts.bootOrder.add(`/pci@i0cf8/ide@1,1/drive@${bus}/disk@${unit}`, bootIndex);
     }
     if (!(device instanceof AtaDisk)) return;
     this.#disks.push({ index: bus * 2 + unit, disk: device });
@@ -142,16 +171,15 @@ function placeOf({ bus, unit, media }: Drive): Omit<IdePlace, 'drive'> {
   return { bus, unit, media };
 }
 
-function createIdeDrive(drive: IdePlace): AnyIdeDrive {
-  const serial = drive.serial ?? `LB${String(drive.bus * 2 + drive.unit + 1).padStart(5, '0')}`;
+/** The device for a drive, not yet connected. */
+export function createIdeDrive(
+  drive: Omit<IdePlace, 'bus' | 'unit' | 'serial'> & { readonly serial: string },
+): AnyIdeDrive {
+  const { serial } = drive;
   if (drive.media === 'cdrom') return new AtapiCdrom(drive.drive.backend, { serial });
   return new AtaDisk(drive.drive.backend, {
     serial,
     ...(drive.model !== undefined && { model: drive.model }),
     ...(drive.geometry !== undefined && { geometry: drive.geometry }),
   });
-}
-
-function driveError(drive: IdePlace, reason: string): UserError {
-  return new UserError('BadDrive', `-drive if=ide,bus=${drive.bus},unit=${drive.unit}: ${reason}`);
 }

@@ -265,7 +265,15 @@ export class PcBoard {
       PCI_HOTPLUG_MMIO,
     );
     this.registry = this.#createRegistry(apicBus);
-    for (const spec of options.devices ?? []) this.registry.plug(spec);
+    for (const spec of options.devices ?? []) this.#offerToBoot(this.registry.plug(spec));
+  }
+
+  /** A PCI device with a boot index; firmware looks at the slot, whatever the device is called. */
+  #offerToBoot({ spec, devfn }: PluggedDevice): void {
+    const index = Number(spec.properties['bootindex'] ?? -1);
+    if (devfn < 0 || index < 0) return;
+    const part = (devfn & 7) === 0 ? '' : `,${devfn & 7}`;
+    this.bootOrder.add(`/pci@i0cf8/scsi@${(devfn >> 3).toString(16)}${part}/disk@0,0`, index);
   }
 
   /** Plugs a device while the machine runs; `UserError` says why not. */
@@ -329,10 +337,11 @@ export class PcBoard {
       fwCfgFile: (name, content, onWritten) => this.fwCfg.addFile(name, content, onWritten),
       drive: (id) => findDrive(options.drives ?? [], id),
     };
-    return new DeviceRegistry(context, this.pci, {
-      add: (name, device) => this.#devices.set(name, device),
-      remove: (name) => this.#devices.delete(name),
-    });
+    const roster = {
+      add: (name: string, device: Device) => this.#devices.set(name, device),
+      remove: (name: string) => this.#devices.delete(name),
+    };
+    return new DeviceRegistry(context, this.pci, roster, this.storage.buses);
   }
 
   /** Power-on state of every device, and what firmware would have set up. */
