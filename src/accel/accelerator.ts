@@ -26,6 +26,8 @@ export interface VcpuBus {
   /** MSRs that belong to the local APIC (APIC base, x2APIC range, TSC deadline): undefined / false = not ours, #GP. */
   readApicMsr(index: number): { readonly lo: number; readonly hi: number } | undefined;
   writeApicMsr(index: number, lo: number, hi: number): boolean;
+  /** An interrupt asked for by hypercall, `icr` as in the low half of ICR; false: there is no such APIC id. */
+  sendIpi?(apicId: number, icr: number): boolean;
   readTpr(): number;
   writeTpr(value: number): void;
   /** TSC ticks, a safe integer. */

@@ -1,6 +1,6 @@
 /** Builds the accelerator that `-accel` names. */
 import type { CpuModel } from '../target/x86/cpu-models.ts';
-import { installCpu } from '../target/x86/cpuid.ts';
+import { type CpuTopology, installCpu } from '../target/x86/cpuid.ts';
 import { encodingFeatures } from '../target/x86/features.ts';
 import { createX86Target } from '../target/x86/x86-target.ts';
 import { AssertionError, UserError } from '../util/errors.ts';
@@ -48,6 +48,8 @@ export interface AcceleratorOptions {
   /** Rung when there is something to do on the machine thread. */
   readonly doorbell: Doorbell;
   readonly model: CpuModel;
+  /** Of each vCPU. */
+  readonly topology: readonly CpuTopology[];
   /** Guest RAM and ROM, and room for the translator. */
   readonly memory: TcgMemory;
   /** The board as each vCPU sees it; as many vCPUs are made. Not used before the accelerator runs. */
@@ -123,7 +125,7 @@ function createTcg(options: AcceleratorOptions, tier: TcgTier): TcgAccelerator {
   const { model, buses, log, startCompiler } = options;
   const { memory } = options;
   const accelerator = new TcgAccelerator({
-    target: createX86Target(encodingFeatures(model.features)),
+    target: createX86Target(encodingFeatures(model.features), buses.length > 1),
     memory,
     runtimeModule: options.runtimeModule,
     buses,
@@ -135,7 +137,7 @@ function createTcg(options: AcceleratorOptions, tier: TcgTier): TcgAccelerator {
   const { executor } = accelerator;
   for (const cpu of accelerator.vcpus) {
     accelerator.load(cpu);
-    installCpu(memory.view, executor.cpuBase, model, { apicId: cpu.index, cpus: buses.length });
+    installCpu(memory.view, executor.cpuBase, model, options.topology[cpu.index]!);
   }
   accelerator.load(accelerator.vcpus[0]!);
   if ((log.mask & LOG_EXEC) !== 0) executor.traceBlocks();

@@ -352,12 +352,36 @@ function parseMemory(c: Collected, text: string): void {
   c.config.memoryBytes = Math.ceil(bytes / 4096) * 4096;
 }
 
-function parseSmp(_c: Collected, text: string): void {
+/** As for an 8-bit APIC id, 255 being the broadcast. */
+const MAX_CPUS = 255;
+
+/** What is not given follows from the rest; cores come before sockets, as in QEMU's machines from 6.2 on. */
+function parseSmp(c: Collected, text: string): void {
   const options = new OptionList(text, `-smp ${text}`, 'cpus');
-  for (const key of ['cpus', 'sockets', 'dies', 'clusters', 'cores', 'threads', 'maxcpus']) {
-    if (options.number(key, 1) !== 1) throw options.error('this version runs one processor');
-  }
+  const given = (key: string): number | undefined => {
+    const n = options.has(key) ? options.number(key, 0) : undefined;
+    if (n === 0) throw options.error(`"${key}" must be at least 1`);
+    return n;
+  };
+  const asked = given('cpus');
+  const most = given('maxcpus');
+  for (const level of ['dies', 'clusters'])
+    if ((given(level) ?? 1) !== 1) throw options.error(`"${level}" is not supported`);
+  const cpus = asked ?? most;
+  let [sockets, cores, threads] = [given('sockets'), given('cores'), given('threads')];
   options.finish();
+  const total = cpus ?? (sockets ?? 1) * (cores ?? 1) * (threads ?? 1);
+  cores ??= Math.max(1, Math.floor(total / ((sockets ?? 1) * (threads ?? 1))));
+  threads ??= Math.max(1, Math.floor(total / ((sockets ?? 1) * cores)));
+  sockets ??= Math.max(1, Math.floor(total / (cores * threads)));
+  if (total > MAX_CPUS) throw options.error(`at most ${MAX_CPUS} processors are possible`);
+  if (most !== undefined && most !== total) throw options.error('processors cannot be added later');
+  if (sockets * cores * threads !== total) {
+    throw options.error(
+      `${sockets} sockets of ${cores} cores of ${threads} threads are not ${total} processors`,
+    );
+  }
+  c.config.smp = { cpus: total, sockets, cores, threads };
 }
 
 const MACHINE_NAMES = /^(pc|pc-i440fx-[\w.]+)$/;
@@ -378,6 +402,7 @@ function parseMachine(c: Collected, text: string): void {
   const irqchip = options.text('kernel-irqchip') ?? options.text('kernel_irqchip');
   if (irqchip !== undefined) c.accelerators.setIrqchip(irqchip, `-machine ${text}`);
   c.config.hpet = options.flag('hpet', c.config.hpet);
+  c.config.pit = options.flag('pit', c.config.pit);
   c.config.acpi = options.flag('acpi', c.config.acpi);
   for (const absent of ['usb', 'vmport', 'smm', 'graphics', 'dump-guest-core', 'mem-merge']) {
     const harmless = absent === 'graphics' || absent === 'dump-guest-core' || absent === 'mem-merge';

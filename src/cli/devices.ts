@@ -56,6 +56,9 @@ function addBoardDevice(c: Collected, spec: DeviceSpec): boolean {
     case 'isa-serial':
       c.serial.push({ spec: { kind: 'chardev', id: chardev() }, mux: false, option: spec.what });
       return true;
+    case 'pc-testdev':
+      c.config.testDevice = true;
+      return true;
     default:
       return false;
   }

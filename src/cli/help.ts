@@ -57,7 +57,7 @@ Machine
   -machine pc[,hpet=on|off][,acpi=on|off]   the board (-M; "help" lists)
   -cpu MODEL[,+FEATURE][,-FEATURE]          the processor ("help" lists)
   -m SIZE[k|M|G]                            memory, 128 MiB if not given
-  -smp 1                                    number of processors
+  -smp N[,sockets=S,cores=C,threads=T]      number of processors (default 1)
   -accel tcg[,tier=auto|interp|jit]         how guest code is executed: translated, or
   -accel kvm[,kernel-irqchip=on|split|off]  by the host's processor (-enable-kvm); repeated, or kvm:tcg: the first that works
   -rtc [base=utc|localtime|DATE][,clock=host|vm]

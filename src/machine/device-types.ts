@@ -341,6 +341,7 @@ const TYPES: readonly DeviceType[] = [
     p('iobase', 'uint32', 0x501),
     p('iosize', 'uint32', 2),
   ]),
+  isaType('pc-testdev', 'Misc', 'ports and registers for programs that test the processor', []),
   isaType('isa-debugcon', 'Misc', 'bytes written to a port go to a character device', [
     p('iobase', 'uint32', 0xe9),
     p('readback', 'uint32', 0xe9),

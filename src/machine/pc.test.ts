@@ -46,6 +46,7 @@ function build(memoryBytes = 64 * MiB, firmware?: Uint8Array) {
           init: () => {},
           sipi: () => {},
         },
+        apicId: 0,
         tsc: { nowTicks: () => clock.nowNs(), frequencyHz: 1e9 },
       },
     ],

@@ -22,6 +22,8 @@ import { I8259_MMIO, I8259_PORTS, I8259Pair } from '../hw/intc/i8259.ts';
 import { IOAPIC_MMIO, IoApic } from '../hw/intc/ioapic.ts';
 import { DebugExit } from '../hw/misc/debug-exit.ts';
 import { DEBUGCON_MMIO, DebugCon } from '../hw/misc/debugcon.ts';
+import * as testdev from '../hw/misc/pc-testdev.ts';
+import { PcTestDev } from '../hw/misc/pc-testdev.ts';
 import { Port61 } from '../hw/misc/port61.ts';
 import { Port92 } from '../hw/misc/port92.ts';
 import { PostPort } from '../hw/misc/post-port.ts';
@@ -56,8 +58,12 @@ export interface PcOptions extends PcMemoryOptions {
   readonly ramBuffer: Uint8Array;
   readonly timers: TimerService;
   readonly wallClock: WallClock;
-  /** One for each vCPU; its index is the APIC id. */
-  readonly cpus: ReadonlyArray<{ readonly irqs: CpuIrqSink; readonly tsc: TscSource }>;
+  /** One for each vCPU. */
+  readonly cpus: ReadonlyArray<{
+    readonly irqs: CpuIrqSink;
+    readonly apicId: number;
+    readonly tsc: TscSource;
+  }>;
   /** Index of the vCPU that makes the present access. */
   readonly currentCpu: () => number;
   readonly hasX2Apic: boolean;
@@ -73,6 +79,10 @@ export interface PcOptions extends PcMemoryOptions {
     | { readonly iobase: number; readonly readback: number; readonly backend: CharBackend }
     | undefined;
   readonly debugExit: { readonly iobase: number; readonly iosize: number } | undefined;
+  /** False: the 8254 is not to be seen. */
+  readonly pit?: boolean;
+  /** `pc-testdev`. */
+  readonly testDevice?: boolean;
   readonly hpet: boolean;
   readonly acpi: boolean;
   /** No display: firmware uses the first serial port. */
@@ -175,12 +185,14 @@ export class PcBoard {
     this.#mapPorts('elcr-slave', map.PORT_PIC_ELCR + 1, 1, this.pic.elcrSlave, BYTE_WIDE);
 
     // timers
-    const pit = this.#add('i8254', new I8254(this.#isaIrqs.line(map.IRQ_PIT), timers));
+    const hasPit = options.pit !== false;
+    const pitIrq = hasPit ? this.#isaIrqs.line(map.IRQ_PIT) : new IrqLine(() => {});
+    const pit = this.#add('i8254', new I8254(pitIrq, timers));
     this.#rtc = this.#add(
       'mc146818',
       new Mc146818(this.#isaIrqs.line(map.IRQ_RTC), options.wallClock, timers),
     );
-    this.#mapPorts('pit', map.PORT_PIT, I8254_PORTS, pit, I8254_MMIO);
+    if (hasPit) this.#mapPorts('pit', map.PORT_PIT, I8254_PORTS, pit, I8254_MMIO);
     this.#mapPorts('rtc', map.PORT_RTC, RTC_PORTS, this.#rtc, RTC_MMIO);
     this.#mapPorts(
       'port61',
@@ -245,6 +257,7 @@ export class PcBoard {
     this.#mapPorts('reset-control', map.PORT_RESET_CONTROL, 1, resetControl, BYTE_WIDE, 1);
 
     this.#addCharDevices();
+    if (options.testDevice === true) this.#addTestDevice();
     if (options.debugExit !== undefined) {
       const { iobase, iosize } = options.debugExit;
       this.#mapPorts(
@@ -354,7 +367,7 @@ export class PcBoard {
       this.#rtc.poke(CMOS_CPU_COUNT, this.#options.cpus.length - 1);
       this.storage.fillCmos((index, value) => this.#rtc.poke(index, value));
       if (this.#options.firmware === undefined) this.#standInForFirmware();
-      else if (this.#resets === 0) this.#describeToFirmware();
+      if (this.#resets === 0) this.#describeToFirmware();
       this.#resets++;
     });
   }
@@ -419,11 +432,11 @@ export class PcBoard {
   /** Every vCPU sees its own local APIC at the address its IA32_APIC_BASE gives; what is there serves whoever asks. */
   #createLocalApic(bus: ApicBus, index: number): LocalApic {
     const { options, memory } = { options: this.#options, memory: this.memory };
-    const { irqs, tsc } = options.cpus[index]!;
+    const { irqs, tsc, apicId } = options.cpus[index]!;
     let page: MemoryRegion | undefined;
     const apic = new LocalApic(
       {
-        id: index,
+        id: apicId,
         isBootProcessor: index === 0,
         hasX2Apic: options.hasX2Apic,
         ...(index === 0 ? { extInt: this.pic } : {}),
@@ -494,6 +507,24 @@ export class PcBoard {
     });
   }
 
+  #addTestDevice(): void {
+    const lines = this.ioApic.inputs.map((input, n) =>
+      n < 16 && n !== map.GSI_PIT ? this.#isaIrqs.line(n) : input,
+    );
+    const device = this.#add('pc-testdev', new PcTestDev(lines));
+    this.#mapPorts('pc-testdev-irq', testdev.TESTDEV_IRQ_PORT, lines.length, device.irqPorts, BYTE_WIDE, 1);
+    this.#mapPorts('pc-testdev-data', testdev.TESTDEV_DATA_PORT, 4, device.data, {}, 1);
+    this.#mapPorts('pc-testdev-flush', testdev.TESTDEV_FLUSH_PORT, 4, device.flush, {}, 1);
+    this.#mapPorts('pc-testdev-bytes', testdev.TESTDEV_BYTES_PORT, 4, device.data, BYTE_WIDE, 1);
+    this.#mapMmio(
+      'pc-testdev-memory',
+      testdev.TESTDEV_MEMORY,
+      testdev.TESTDEV_MEMORY_SIZE,
+      device.memory,
+      {},
+    );
+  }
+
   #addCharDevices(): void {
     const { serial, debugCon, timers } = this.#options;
     map.SERIAL_PORTS.forEach(({ port, irq }, n) => {
@@ -541,7 +572,7 @@ export class PcBoard {
       lowRamEnd: this.#mem.lowRamEnd,
       serialPorts: map.SERIAL_PORTS.map((_, n) => n).filter((n) => serial[n] !== undefined),
       hpet,
-      apicIds: this.localApics.map((apic) => apic.id),
+      apicIds: this.#options.cpus.map((cpu) => cpu.apicId),
       ioApicId: IO_APIC_ID,
       hpetBlockId: HPET_BLOCK_ID,
       vga: this.vga !== undefined,
@@ -554,12 +585,12 @@ export class PcBoard {
 
   /** The fw_cfg items, once everything the machine is made of is known. */
   #describeToFirmware(): void {
-    const { memoryBytes, acpi, noGraphic = false } = this.#options;
+    const { memoryBytes, acpi, cpus, noGraphic = false } = this.#options;
     const ram = this.#mem.ramRanges;
     addFirmwareFacts(this.fwCfg, {
       memoryBytes,
-      cpus: this.#options.cpus.length,
-      apicIdLimit: this.#options.cpus.length,
+      cpus: cpus.length,
+      apicIdLimit: 1 + Math.max(...cpus.map((cpu) => cpu.apicId)),
       e820: ram.map(({ address, size }) => ({ address, size, type: MEMORY_USABLE })),
       uuid: new Uint8Array(16),
       noGraphic,
@@ -568,7 +599,7 @@ export class PcBoard {
       smbios: smbios({
         product: 'Standard PC (i440FX + PIIX, 1996)',
         version: 'pc-i440fx',
-        cpus: this.#options.cpus.length,
+        cpus: cpus.length,
         memoryBytes,
         ranges: ram.map(({ address, size }) => [address, address + size - 1] as const),
         uuid: new Uint8Array(16),

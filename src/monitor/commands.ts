@@ -70,6 +70,15 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     about: 'let a stopped machine go on under another accelerator',
     run: (c, args) => switchAccelerator(c, args),
   },
+  cpu: {
+    args: 'index',
+    about: 'choose the CPU that the other commands are about',
+    run: (c, args) => {
+      if (!/^\d+$/.test(args))
+        throw new UserError('BadArgument', 'cpu: the number of a CPU is missing (info cpus)');
+      return done(c.machine.request('cpu', { index: Number(args) }));
+    },
+  },
   nmi: {
     args: '',
     about: 'send a non-maskable interrupt',

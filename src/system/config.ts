@@ -56,6 +56,9 @@ export interface MachineConfig {
   readonly commandLine: string;
   readonly rtc: RtcConfig;
   readonly hpet: boolean;
+  readonly pit: boolean;
+  /** `-device pc-testdev`. */
+  readonly testDevice: boolean;
   readonly acpi: boolean;
   readonly boot: BootOptions;
   readonly vga: VgaKind;
@@ -87,6 +90,8 @@ export const DEFAULT_CONFIG: MachineConfig = {
   commandLine: '',
   rtc: { startMs: undefined, offsetMs: 0, clock: 'host' },
   hpet: true,
+  pit: true,
+  testDevice: false,
   acpi: true,
   boot: DEFAULT_BOOT,
   vga: 'none',

@@ -25,6 +25,7 @@ import { pcRamBufferBytes } from '../machine/pc-memory.ts';
 import type { TargetDescriptor } from '../target/target.ts';
 import { type CpuModel, parseCpu } from '../target/x86/cpu-models.ts';
 import { parseCpuOption } from '../target/x86/cpu-option.ts';
+import { cpuTopologies } from '../target/x86/cpuid.ts';
 import { encodingFeatures } from '../target/x86/features.ts';
 import { createX86Target } from '../target/x86/x86-target.ts';
 import { UserError } from '../util/errors.ts';
@@ -126,6 +127,7 @@ export class Machine implements LoopClient {
     this.#longMode = model.features.has('lm');
     const roms = new Map(start.roms.map(({ name, bytes }) => [name, bytes]));
     const deviceBytes = displayBytes(config.vga, roms);
+    const topology = cpuTopologies(config.smp.cpus, config.smp.cores, config.smp.threads);
     this.#acceleratorOptions = {
       kvm: host.kvm,
       hostCpu: cpu.isHost,
@@ -133,10 +135,11 @@ export class Machine implements LoopClient {
       hideKvm: cpu.hideKvm,
       doorbell: this.#control.doorbell,
       model,
+      topology,
       memory: createGuestMemory(
         pcRamBufferBytes({ memoryBytes: config.memoryBytes, firmware: start.firmware, deviceBytes }),
       ),
-      buses: Array.from({ length: config.smp.cpus }, (_, n) => this.#createBus(n)),
+      buses: topology.map((_, n) => this.#createBus(n)),
       log: this.log,
       nowNs: () => host.clock.nowNs(),
       runtimeModule,
@@ -158,8 +161,9 @@ export class Machine implements LoopClient {
       ramBuffer: accelerator.ram,
       timers: this.#timers,
       wallClock: this.#wallClock,
-      cpus: accelerator.vcpus.map((irqs) => ({
+      cpus: accelerator.vcpus.map((irqs, n) => ({
         irqs,
+        apicId: topology[n]!.apicId,
         tsc: { nowTicks: () => this.#clock.nowNs() + irqs.tscOffset, frequencyHz: TSC_HZ },
       })),
       currentCpu: () => accelerator.current.index,
@@ -171,6 +175,8 @@ export class Machine implements LoopClient {
       serial: this.#serial,
       debugCon: config.debugCon && this.#debugCon && { ...config.debugCon, backend: this.#debugCon },
       debugExit: config.debugExit,
+      pit: config.pit,
+      testDevice: config.testDevice,
       hpet: config.hpet,
       acpi: config.acpi,
       noGraphic: config.noGraphic,
@@ -410,6 +416,7 @@ export class Machine implements LoopClient {
       acknowledgeInterrupt: () => this.board.acknowledgeInterrupt(index),
       readApicMsr: (msr) => apic().readMsr(msr),
       writeApicMsr: (msr, lo, hi) => apic().writeMsr(msr, lo, hi),
+      sendIpi: (apicId, icr) => apic().sendTo(apicId, icr),
       readTpr: () => apic().getTpr(),
       writeTpr: (value) => apic().setTpr(value),
       readTsc: () => this.#clock.nowNs(),

@@ -71,6 +71,7 @@ export function hostImports(
     get_tpr: () => bus.readTpr(),
     set_tpr: (value) => call(() => bus.writeTpr(value!)),
     read_tsc: () => bus.readTsc(),
+    send_ipi: (apicId, icr) => (bus.sendIpi?.(apicId! >>> 0, icr! >>> 0) === true ? 1 : 0),
     random32: () => crypto.getRandomValues(new Int32Array(1))[0]!,
     guest_error: (code, argument) => call(() => hooks.guestError(code!, argument!)),
     log_interrupt: (vector, kind) => call(() => hooks.logInterrupt(vector!, kind!)),

@@ -21,7 +21,7 @@ const INTERRUPTED: VcpuExit = { kind: 'interrupted' };
 const SLICE_NS = 2e6;
 /** Slots that the soft TLBs and the jump cache depend on besides memory. */
 const ADDRESS_SPACE: readonly number[] = [
-  ...[r.CR0, r.CR3, r.CR4, r.EFER, r.A20_MASK],
+  ...[r.CR0, r.CR3, r.CR4, r.EFER, r.A20_MASK, r.PKRU, r.PKRS],
   ...[0, 8, 16, 24].map((n) => r.PDPTE + n),
   ...[0, 8, 16, 24].map((n) => r.DR0 + n),
   r.DR7,
@@ -37,6 +37,8 @@ export class TcgAccelerator implements Accelerator, CpuSwitch {
   readonly #memory: TcgMemory;
   readonly #nowNs: () => number;
   #turnEndNs = 0;
+  /** Who was sent an interrupt last. */
+  #next: TcgCpu | undefined;
   #switches = 0;
 
   constructor(options: TcgAcceleratorOptions) {
@@ -80,6 +82,7 @@ export class TcgAccelerator implements Accelerator, CpuSwitch {
       acknowledgeInterrupt: () => bus().acknowledgeInterrupt(),
       readApicMsr: (index) => bus().readApicMsr(index),
       writeApicMsr: (index, lo, hi) => bus().writeApicMsr(index, lo, hi),
+      sendIpi: (apicId, icr) => bus().sendIpi?.(apicId, icr) === true,
       readTpr: () => bus().readTpr(),
       writeTpr: (value) => bus().writeTpr(value),
       readTsc: () => this.loaded?.bus.readTsc() ?? 0,
@@ -102,6 +105,12 @@ export class TcgAccelerator implements Accelerator, CpuSwitch {
     this.#executor.requestExit();
   }
 
+  /** Its sender probably waits for what the handler does: it is next. */
+  signalled(cpu: TcgCpu): void {
+    this.#next = cpu;
+    this.#executor.requestYield();
+  }
+
   run(): VcpuExit {
     return this.vcpus.length === 1 ? this.#runAlone() : this.#runInTurn();
   }
@@ -121,6 +130,7 @@ export class TcgAccelerator implements Accelerator, CpuSwitch {
       }
       this.load(cpu);
       cpu.takeStartup();
+      cpu.limitTurn(this.vcpus.some((other) => other.spinning && other !== cpu));
       const exit = this.#executor.run();
       cpu.spinning = exit.kind === 'yield';
       if (exit.kind === 'halted') cpu.idle = true;
@@ -132,6 +142,12 @@ export class TcgAccelerator implements Accelerator, CpuSwitch {
   #choose(): TcgCpu | undefined {
     const { loaded, vcpus } = this;
     const now = this.#nowNs();
+    const next = this.#next;
+    this.#next = undefined;
+    if (next !== undefined && !next.idle) {
+      this.#turnEndNs = now + SLICE_NS;
+      return next;
+    }
     if (!loaded.idle && !loaded.spinning && now < this.#turnEndNs) return loaded;
     for (let n = 1; n <= vcpus.length; n++) {
       const cpu = vcpus[(loaded.index + n) % vcpus.length]!;

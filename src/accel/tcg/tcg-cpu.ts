@@ -5,6 +5,7 @@ import {
   INTERRUPT_SMI,
   STATE_SIZE,
   TSC_OFFSET,
+  TURN_STEPS,
 } from '../../runtime/x86/layout.ts';
 import type { CpuRegisters, Vcpu, VcpuBus } from '../accelerator.ts';
 import { readCpuState, writeCpuState } from './cpu-state.ts';
@@ -18,6 +19,8 @@ export interface CpuSwitch {
   load(cpu: TcgCpu): void;
   /** A vCPU that waited has something to do. */
   woken(): void;
+  /** A vCPU whose registers are saved was sent an interrupt. */
+  signalled(cpu: TcgCpu): void;
 }
 
 /** The exit request belongs to the thread, not to one vCPU: it is not copied. */
@@ -166,6 +169,15 @@ export class TcgCpu implements Vcpu {
     this.idle = false;
   }
 
+  /**
+   * At the beginning of a turn: while others wait in loops it ends with the next critical section, or soon after the handler of
+   * the interrupt it begins with, for that is likely what they wait for.
+   */
+  limitTurn(othersWait: boolean): void {
+    const pending = this.live[SLOT_INTERRUPT_PENDING >> 2] !== 0;
+    this.live[TURN_STEPS >> 2] = othersWait ? (pending ? 2 : 1) : 0;
+  }
+
   // ---- interrupt inputs
 
   setInterruptPending(pending: boolean): void {
@@ -198,7 +210,8 @@ export class TcgCpu implements Vcpu {
     // SDM Vol. 3A 8.4.2: before its start-up IPI a processor takes neither NMI nor SMI
     if (this.waitsForSipi && bit !== INTERRUPT_HARD) return;
     if (this.owner.loaded === this) this.executor.pend(bit);
-    else Atomics.or(this.saved, SLOT_INTERRUPT_PENDING >> 2, bit);
+    else if ((Atomics.or(this.saved, SLOT_INTERRUPT_PENDING >> 2, bit) & bit) === 0 && !this.waitsForSipi)
+      this.owner.signalled(this);
     if (!this.waitsForSipi) this.wake();
   }
 

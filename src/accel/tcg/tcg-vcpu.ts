@@ -12,6 +12,7 @@ import {
   FAULT_SMC,
   REQUEST_INTERRUPT,
   REQUEST_RETURN,
+  REQUEST_YIELD,
   RUNTIME_LOG_INTERRUPTS,
   RUNTIME_LOG_MMU,
   SLOT_EXIT_ARG,
@@ -264,6 +265,11 @@ export class TcgVcpu implements CpuIrqSink {
     Atomics.or(this.words, this.base + (SLOT_EXIT_REQUEST >> 2), REQUEST_RETURN);
   }
 
+  /** Ends the present turn at the next poll. */
+  requestYield(): void {
+    Atomics.or(this.words, this.base + (SLOT_EXIT_REQUEST >> 2), REQUEST_YIELD);
+  }
+
   /** Address in the shared memory of the exit request word, so that another thread can set REQUEST_RETURN in it. */
   get exitRequestAddress(): number {
     return this.cpuBase + SLOT_EXIT_REQUEST;
@@ -318,6 +324,7 @@ export class TcgVcpu implements CpuIrqSink {
         if (exit !== undefined) return exit;
       }
       if ((requested & REQUEST_RETURN) !== 0) return INTERRUPTED;
+      if ((requested & REQUEST_YIELD) !== 0) return YIELD;
       if (this.get(SLOT_HALTED) !== 0) {
         if (this.compilesWhenHalted) this.compileQueue();
         return HALTED;

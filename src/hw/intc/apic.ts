@@ -279,6 +279,14 @@ export class LocalApic implements LocalApicPort, ApicBusAgent, MmioDevice, Devic
     return true;
   }
 
+  /** An interrupt to one APIC id without ICR: a hypercall's. False: there is no such APIC. */
+  sendTo(destination: number, icr: number): boolean {
+    const deliveryMode = (icr >>> 8) & 7;
+    if (!this.#bus.agents.some((agent) => agent.accepts(destination, false))) return false;
+    this.#bus.send({ destination, isLogical: false, deliveryMode, vector: icr & 0xff, isLevel: false });
+    return true;
+  }
+
   /** What the monitor's `info lapic` shows. */
   describe(): string {
     return describeApic(this.#s, this.#timer.currentCount());

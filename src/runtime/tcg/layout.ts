@@ -134,6 +134,8 @@ export const SLOT_INTERP_IP = 0x1f8;
 export const REQUEST_INTERRUPT = 1;
 /** Return to the machine's loop. */
 export const REQUEST_RETURN = 2;
+/** Another vCPU waits for what this one has just done. */
+export const REQUEST_YIELD = 4;
 
 /** Values of SLOT_SAMPLED_TIER; 0: neither. */
 export const TIER_INTERPRETER = 1;

@@ -5,13 +5,13 @@ import {
 } from './bits';
 import { end_of_insn } from './debug';
 import { rflags } from './flags';
-import { pollInterrupts, updateHflags } from './hflags';
+import { offerTurn, pollInterrupts, updateHflags } from './hflags';
 import { writeFlags } from './iret';
 import {
   EFLAGS, EXIT_REASON, FAULT, FEATURES, HALTED, HFLAGS, HF_ONE_INSN, HF_RF, HF_SHADOW, HF_TF, HF_VM, RIP, SHADOW,
   X86_FEATURE_SEVERAL_CPUS, X86_FEATURE_SMAP,
 } from './layout';
-import { EXIT_HALT, FAULT_HOST } from '../tcg/layout';
+import { EXIT_HALT, EXIT_YIELD, FAULT_HOST } from '../tcg/layout';
 import { raiseGp, raiseUd } from './raise';
 import { CPU, cpl, cr4, eflags, get, hflags, set } from './state';
 
@@ -49,6 +49,7 @@ export function popf(value: i64, opsize: i64): void {
   writeFlags(value, mask, size);
   if (size != 2) set(EFLAGS, eflags() & ~FL_RF);
   updateHflags();
+  if ((value & FL_IF) != 0) offerTurn();
 }
 
 /** How CLI and STI act: 1 on IF, 2 on VIF, 0 not at all (#GP). */
@@ -79,6 +80,7 @@ export function sti(): void {
   set(EFLAGS, flags | FL_IF);
   set(SHADOW, 1);
   store<i32>(CPU, hflags() | HF_SHADOW, HFLAGS);
+  offerTurn();
 }
 
 export function stac_clac(on: i64): void {
@@ -106,6 +108,13 @@ export function hlt(next: i64): void {
   pollInterrupts();
 }
 
+/** The guest waits in a loop for what another processor does (SDM Vol. 2B PAUSE). */
+export function pause(next: i64): void {
+  set(RIP, next);
+  set(EXIT_REASON, EXIT_YIELD);
+  set(FAULT, FAULT_HOST);
+}
+
 /**
  * Nothing is watched: on a machine with one processor only a device could store to the line, and MWAIT may end at any time
  * (SDM Vol. 2B MWAIT).
@@ -123,4 +132,5 @@ export function mwait(next: i64, extensions: i64): void {
   const masked = extensions != 0 && (eflags() & FL_IF) == 0;
   hlt(next);
   if (noSleep || masked) set(HALTED, 0);
+  if (noSleep) set(EXIT_REASON, EXIT_YIELD);
 }

@@ -9,8 +9,9 @@ import {
   HF_IOPL_SHIFT, HF_LMA, HF_MMU_SHIFT, HF_MP, HF_OSFXSR, HF_OSXSAVE, HF_PE, HF_RF, HF_SHADOW, HF_SS32, HF_TF,
   HF_TS, HF_UMIP, HF_VM, HF_VME, INTERRUPT_HARD, INTERRUPT_INIT, INTERRUPT_NMI, INTERRUPT_PENDING,
   INTERRUPT_SIPI, INTERRUPT_SMI, MMU_KERNEL, MMU_KERNEL_SMAP, MMU_USER, MMU_USER_ALIGN, NMI_BLOCKED, SEG_ATTR, SEG_BASE,
-  SEG_LIMIT, SHADOW, SS, XCR0,
+  SEG_LIMIT, SHADOW, SS, TURN_STEPS, XCR0,
 } from './layout';
+import { REQUEST_YIELD } from '../tcg/layout';
 import { CPU, cr0, cr4, efer, eflags, get, segAt, segAttr, segBase, segLimit } from './state';
 
 /** Base 0, limit 4 GiB - 1. */
@@ -77,6 +78,17 @@ export function updateHflags(): void {
   store<i32>(CPU, h | (mmu << HF_MMU_SHIFT), HFLAGS);
   store<u32>(CPU, csBase, CS_BASE32);
   pollInterrupts();
+}
+
+/**
+ * Where a handler or a critical section ends: lets another vCPU have its turn that waits in a loop, most likely for what was just
+ * done.
+ */
+export function offerTurn(): void {
+  const steps = load<i32>(CPU, TURN_STEPS);
+  if (steps == 0) return;
+  store<i32>(CPU, steps - 1, TURN_STEPS);
+  if (steps == 1) atomic.or<i32>(CPU + EXIT_REQUEST, REQUEST_YIELD);
 }
 
 /** Asks translated code to look at interrupts if one can be delivered now. */

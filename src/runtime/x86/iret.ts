@@ -10,8 +10,10 @@ import {
   checkReturnStack, checkReturnTarget, dropSegments, loadReturnStack, setOuterSp, truncateRip,
 } from './far';
 import { setArith, setSystemFlags } from './flags';
-import { updateHflags } from './hflags';
-import { CS, DS, ES, FS, GS, HF_CS64, HF_LMA, HF_PE, HF_VM, NMI_BLOCKED, RIP, RSP, SS, TR } from './layout';
+import { offerTurn, updateHflags } from './hflags';
+import {
+  CS, DS, ES, FS, GS, HF_CS64, HF_LMA, HF_PE, HF_VM, NMI_BLOCKED, RIP, RSP, SS, TR,
+} from './layout';
 import { ld16, systemInfo } from './memory';
 import { isCanonical } from './page-walk';
 import { raiseGp } from './raise';
@@ -40,6 +42,7 @@ export function iret(opsize: i64, length: i64): void {
   if (faulted()) return;
   set(NMI_BLOCKED, 0);
   updateHflags();
+  offerTurn();
 }
 
 function returnReal(size: i32): void {

@@ -58,6 +58,11 @@ export const EFLAGS = 0x150;
 export const DF_STEP = 0x158;
 /** Interrupt shadow: 1 = STI, 2 = MOV SS / POP SS. */
 export const SHADOW = 0x160;
+/**
+ * How many more times an end of an interrupt handler or critical section (IRET, STI, POPF) comes until this vCPU's turn ends because
+ * another one waits; 0: it goes on.
+ */
+export const TURN_STEPS = 0x168;
 
 /** Segment registers: ES CS SS DS FS GS LDTR TR, SEG_STRIDE apart: selector, base, limit (byte-granular), attributes. */
 export const SEG = 0x200;

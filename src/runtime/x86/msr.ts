@@ -101,6 +101,11 @@ function amdIndex(index: i32): i32 {
   }
 }
 
+/** PerfEvtSeln and PerfCtrn exist on every processor of AMD's (APM Vol. 2 13.2.1); nothing is counted here. */
+function isAmdCounter(index: i32): bool {
+  return (<u32>index & ~7) == 0xc001_0000 && !vendorIsIntel();
+}
+
 // @ts-ignore: decorator
 @inline function isApicMsr(index: i32): bool {
   return index == IA32_APIC_BASE || index == IA32_TSC_DEADLINE || (index & ~0xff) == 0x800;
@@ -151,7 +156,7 @@ function readApic(index: i32): u64 {
 function readOther(index: i32): u64 {
   const at = storeIndex(index);
   if (at >= 0) return get(MSR_STORE + (at << 3));
-  if (!vendorIsIntel()) return unknown(index);
+  if (!vendorIsIntel()) return isAmdCounter(index) ? 0 : unknown(index);
   switch (index) {
     case IA32_PLATFORM_ID: return 0;
     // locked, nothing enabled
@@ -230,6 +235,7 @@ function writeOther(index: i32, value: u64): void {
     else raiseGp(0);
     return;
   }
+  if (isAmdCounter(index)) return;
   if (index == IA32_XSS && has(X86_FEATURE_XSAVES) && value == 0) return;
   if (index == IA32_PRED_CMD && has(X86_FEATURE_SPEC_CTRL) && value <= 1) return;
   if (index == IA32_TSC_AUX && has(X86_FEATURE_RDTSCP) && value >> 32 == 0) set(TSC_AUX, value);

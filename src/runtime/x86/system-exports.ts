@@ -16,7 +16,7 @@ export { rdmsr, rdpmc, wrmsr } from './msr';
 export {
   int1, int3, int_n, into, raise_de, raise_gp, raise_mf, raise_nm, raise_ss, raise_ud,
 } from './software-int';
-export { cli, hlt, monitor, mwait, popf, pushf_value, stac_clac, sti } from './eflags-ops';
+export { cli, hlt, monitor, mwait, pause, popf, pushf_value, stac_clac, sti } from './eflags-ops';
 export {
   clts, fsgsbase_check, invlpg, invpcid, lmsw, read_cr, wbinvd, wrbase_check, write_cr,
 } from './control';
@@ -31,3 +31,4 @@ export {
 export { rdpkru, table_base_check, wrpkru } from './control';
 export { pdep, pext } from './bmi';
 export { sha } from './sha';
+export { hypercall } from './hypercall';

@@ -109,6 +109,7 @@ export class Testbed {
         get_tpr: () => 0,
         set_tpr: record('set_tpr', () => 0),
         read_tsc: () => this.tsc,
+        send_ipi: () => 0,
         random32: () => 0x1234_5678,
         guest_error: () => {},
         log_interrupt: record('log_interrupt', () => 0),

@@ -41,10 +41,32 @@ export interface CpuidRow {
   readonly edx: number;
 }
 
-/** Where a vCPU stands: one socket of `cpus` cores of one thread. */
+/** Where a vCPU stands: in a package of `cpus` logical processors, `threads` (default 1) to a core. */
 export interface CpuTopology {
   readonly apicId: number;
   readonly cpus: number;
+  readonly threads?: number;
+  /** Processors of the machine, default `cpus`. */
+  readonly total?: number;
+}
+
+/**
+ * The topology of `cpus` processors, filled thread by thread, core by core, package by package. APIC ids have a field of as many
+ * bits as each level needs (SDM Vol. 3A 8.9.1).
+ */
+export function cpuTopologies(cpus: number, cores: number, threads: number): readonly CpuTopology[] {
+  return Array.from({ length: cpus }, (_, n) => {
+    const thread = n % threads;
+    const core = Math.floor(n / threads) % cores;
+    const socket = Math.floor(n / (threads * cores));
+    const apicId = (((socket << bitsFor(cores)) | core) << bitsFor(threads)) | thread;
+    return { apicId, cpus: cores * threads, threads, total: cpus };
+  });
+}
+
+/** How many bits of an APIC id tell the processors of a package apart. */
+function packageBits({ cpus, threads = 1 }: CpuTopology): number {
+  return bitsFor(threads) + bitsFor(cpus / threads);
 }
 
 const ANY = 0xffff_ffff;
@@ -106,8 +128,8 @@ function basicRows(model: CpuModel, topology: CpuTopology): CpuidRow[] {
     row(6, featureWord(model, 6, 'eax')),
     row(7, 0, featureWord(model, 7, 'ebx'), featureWord(model, 7, 'ecx'), featureWord(model, 7, 'edx'), 0),
     ...(model.features.has('xsave') ? xsaveRows(model) : []),
-    row(0xb, 0, 1, 0x100, topology.apicId, 0),
-    row(0xb, bitsFor(topology.cpus), topology.cpus, 0x201, topology.apicId, 1),
+    row(0xb, bitsFor(topology.threads ?? 1), topology.threads ?? 1, 0x100, topology.apicId, 0),
+    row(0xb, packageBits(topology), topology.cpus, 0x201, topology.apicId, 1),
     row(0x15, 1, 1, CLOCK_HZ),
     row(0x16, CLOCK_HZ / 1e6, CLOCK_HZ / 1e6, 100),
   ].filter((r) => r.leaf <= model.level);
@@ -134,8 +156,10 @@ function xsaveRows(model: CpuModel): CpuidRow[] {
 
 /** Leaf 4: 32 KiB L1 data, 32 KiB L1 code, 4 MiB L2, 16 MiB L3 shared by all. */
 function cacheRows(topology: CpuTopology): CpuidRow[] {
-  const cores = ((1 << bitsFor(topology.cpus)) - 1) << 26;
-  const sharing = ((1 << bitsFor(topology.cpus)) - 1) << 14;
+  const { cpus, threads = 1 } = topology;
+  const cores = ((1 << bitsFor(cpus / threads)) - 1) << 26;
+  const perCore = ((1 << bitsFor(threads)) - 1) << 14;
+  const sharing = ((1 << packageBits(topology)) - 1) << 14;
   const cache = (
     index: number,
     type: number,
@@ -146,9 +170,9 @@ function cacheRows(topology: CpuTopology): CpuidRow[] {
   ): CpuidRow =>
     row(4, cores | shared | 0x100 | (level << 5) | type, ((ways - 1) << 22) | 63, sets - 1, 1, index);
   return [
-    cache(0, 1, 1, 8, 64, 0),
-    cache(1, 2, 1, 8, 64, 0),
-    cache(2, 3, 2, 16, 4096, 0),
+    cache(0, 1, 1, 8, 64, perCore),
+    cache(1, 2, 1, 8, 64, perCore),
+    cache(2, 3, 2, 16, 4096, perCore),
     cache(3, 3, 3, 16, 16384, sharing),
     row(4, 0, 0, 0, 0, 4),
   ];
@@ -173,7 +197,7 @@ function extendedRows(model: CpuModel, topology: CpuTopology): CpuidRow[] {
   const brand = (leaf: number, at: number): CpuidRow =>
     row(leaf, letters(name, at), letters(name, at + 4), letters(name, at + 8), letters(name, at + 12));
   const linearBits = model.features.has('la57') ? 57 : model.features.has('lm') ? 48 : 32;
-  const amdCores = (bitsFor(topology.cpus) << 12) | (topology.cpus - 1);
+  const amdCores = (packageBits(topology) << 12) | (topology.cpus - 1);
   return [
     amd
       ? row(
@@ -238,7 +262,7 @@ export function installCpu(view: DataView, cpuBase: number, model: CpuModel, top
       view.setUint32(at + n * 4, word, true),
     );
   });
-  let features = topology.cpus > 1 ? X86_FEATURE_SEVERAL_CPUS : 0;
+  let features = (topology.total ?? topology.cpus) > 1 ? X86_FEATURE_SEVERAL_CPUS : 0;
   for (const [name, bit] of RUNTIME_FEATURES) if (model.features.has(name)) features |= bit;
   view.setUint32(cpuBase + CPUID_COUNT, rows.length, true);
   view.setUint32(cpuBase + FEATURES, features, true);

@@ -134,7 +134,8 @@ export class FlatMachine {
   run(rip: number): boolean {
     this.cpu.writeSlot(RIP, BigInt(rip));
     this.cpu.writeSlot(HALTED, 0n);
-    const exit = this.cpu.run();
+    let exit = this.cpu.run();
+    while (exit.kind === 'yield') exit = this.cpu.run();
     return exit.kind === 'halted';
   }
 }

@@ -174,6 +174,13 @@ export const systemHelpers = {
     faults: true,
     doc: '(next RIP): CPL 0 already checked. Stores RIP, HALTED = 1, EXIT_REASON = EXIT_HALT, FAULT = FAULT_HOST; clears HF_ONE_INSN, the shadow and RF',
   },
+  hypercall: { args: 0, reads: true, writes: true, doc: 'VMCALL, VMMCALL: RAX is the call, then the answer' },
+  pause: {
+    args: 1,
+    reads: true,
+    faults: true,
+    doc: '(next RIP): stores RIP, EXIT_REASON = EXIT_YIELD, FAULT = FAULT_HOST: another vCPU may have its turn',
+  },
   swapgs: {
     args: 0,
     doc: 'exchanges the GS base with KERNEL_GS_BASE; CPL 0 and 64-bit mode already checked',

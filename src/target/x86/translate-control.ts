@@ -5,9 +5,6 @@ import { K_J } from './operand-codes.ts';
 import { loadOp, READ } from './operands.ts';
 import type { Translator } from './translator.ts';
 
-/** -ENOSYS. */
-const NO_SUCH_CALL = -38;
-
 /** Low half of the relative branch target. */
 function targetLo(t: Translator): number {
   const lo = (t.nextLo + t.immLo) | 0;
@@ -150,9 +147,10 @@ function into(t: Translator): void {
   t.jump(t.nextLo, t.nextHi);
 }
 
-/** VMCALL, VMMCALL: the hypervisor that CPUID announces offers no calls. */
+/** VMCALL, VMMCALL. */
 function hypercall(t: Translator): void {
-  t.ir.movi(t.gprDst(0), NO_SUCH_CALL);
+  t.call(HELPER.hypercall);
+  t.endState();
 }
 
 /** Control transfer (SDM Vol. 1 5.1.7). */

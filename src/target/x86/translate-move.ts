@@ -1,5 +1,6 @@
 import { OP } from '../../ir/ops.ts';
 import { DS, RAX, RBX, RDX } from '../../runtime/x86/layout.ts';
+import { HELPER } from './helpers.ts';
 import { loadOp, READ, RMW } from './operands.ts';
 import type { Translator } from './translator.ts';
 
@@ -156,6 +157,13 @@ function xlatb(t: Translator): void {
 }
 
 /** Data movement and conversion (SDM Vol. 1 5.1.1). */
+/** Several vCPUs on one thread: who waits gives way. */
+function pause(t: Translator): void {
+  if (!t.pauseYields || t.isSingle) return;
+  t.call(HELPER.pause, undefined, t.nextRip());
+  t.endFault();
+}
+
 export const moveHandlers = {
   mov,
   movzx,
@@ -172,5 +180,5 @@ export const moveHandlers = {
   cmovcc,
   xlatb,
   nop: (_t: Translator) => {},
-  pause: (_t: Translator) => {},
+  pause,
 };

@@ -35,6 +35,8 @@ const SINGLE = HF_TF | HF_SHADOW | HF_DR7 | HF_RF | HF_ONE_INSN;
 
 /** Translates blocks of x86 code to IR. One instance per vCPU, reused for every block. */
 export class Translator extends Operands {
+  /** PAUSE leaves translated code. */
+  readonly pauseYields: boolean;
   private readonly handlers: readonly Handler[];
   private code: CodeWindow | undefined;
   /** The block has its terminator. */
@@ -42,9 +44,15 @@ export class Translator extends Operands {
   private single = false;
 
   /** `handlers[n]` belongs to row n of the table. */
-  constructor(table: DecodeTable, handlers: readonly Handler[]) {
+  constructor(table: DecodeTable, handlers: readonly Handler[], pauseYields = false) {
     super(table);
+    this.pauseYields = pauseYields;
     this.handlers = handlers;
+  }
+
+  /** The block is one instruction that ends with `end_of_insn`. */
+  get isSingle(): boolean {
+    return this.single;
   }
 
   protected override nextPage(): number {

@@ -8,10 +8,10 @@ import { X86_HELPERS } from './helpers.ts';
 import { slotName } from './slot-names.ts';
 import { Translator } from './translator.ts';
 
-/** The x86 front end for a CPU with the given encodings (see `encodingFeatures`). One per vCPU. */
-export function createX86Target(features: FeatureSet): TargetDescriptor {
+/** The x86 front end for a CPU with the given encodings (see `encodingFeatures`); `pauseYields`: PAUSE is the end of a vCPU's turn. */
+export function createX86Target(features: FeatureSet, pauseYields = false): TargetDescriptor {
   const { table, handlers } = buildX86Tables(features);
-  const translator = new Translator(table, handlers);
+  const translator = new Translator(table, handlers, pauseYields);
   const disassembler = new Disassembler(table);
   return {
     name: 'x86',
