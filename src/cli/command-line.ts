@@ -6,6 +6,7 @@ import { type NamedCharSpec, parseChardev, parseCharSpec, type SharedCharSpec } 
 import type { GlobalProperty } from '../machine/device-spec.ts';
 import { deviceTypes } from '../machine/device-types.ts';
 import { VGA_BIOS } from '../machine/pc-display.ts';
+import { PANIC_ACTIONS, WATCHDOG_ACTIONS } from '../system/actions.ts';
 import { DEFAULT_CONFIG, type MachineConfig } from '../system/config.ts';
 import { parseCpu } from '../target/x86/cpu-models.ts';
 import { parseCpuOption } from '../target/x86/cpu-option.ts';
@@ -195,6 +196,8 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
   fdb: value((c, text) => c.drives.addFile('fdb', text, 'floppy', 1, 'disk')),
   snapshot: flag((c) => c.drives.snapshot()),
   global: value(parseGlobal),
+  action: value(parseAction),
+  'no-fd-bootchk': flag(() => {}),
   'no-reboot': flag((c) => (c.config.noReboot = true)),
   'no-shutdown': flag((c) => (c.config.noShutdown = true)),
   S: flag((c) => (c.config.startPaused = true)),
@@ -469,6 +472,20 @@ function isDeviceProperty(driver: string, property: string): boolean {
     ({ name, parents, properties }) =>
       (name === driver || parents.includes(driver)) && properties.some((p) => p.name === property),
   );
+}
+
+function parseAction(c: Collected, text: string): void {
+  const options = new OptionList(text, `-action ${text}`);
+  const { panic, watchdog } = c.config.actions;
+  c.config.actions = {
+    panic: options.choice('panic', PANIC_ACTIONS, panic),
+    watchdog: options.choice('watchdog', WATCHDOG_ACTIONS, watchdog),
+  };
+  if (options.choice('reboot', ['reset', 'shutdown'] as const, 'reset') === 'shutdown')
+    c.config.noReboot = true;
+  if (options.choice('shutdown', ['poweroff', 'pause'] as const, 'poweroff') === 'pause')
+    c.config.noShutdown = true;
+  options.finish();
 }
 
 function parseLogItems(text: string): string[] {

@@ -47,6 +47,10 @@ export interface DeviceContext {
   drive(id: string): Drive | undefined;
   /** Fills bytes outside of guest memory at random; at most 64 KiB a call. */
   randomBytes(bytes: Uint8Array<ArrayBuffer>): void;
+  /** The guest's kernel gave up: what the user chose is done. */
+  onPanic(): void;
+  /** A watchdog ran out: what the user chose is done. */
+  onWatchdog(): void;
   /** Tells control-protocol peers of an event. */
   notify(name: string, data: object): void;
   /** A line of the guest-error log. */
@@ -125,20 +129,13 @@ function buildEdu({ context, text }: BuildRequest): BuiltDevice {
 }
 
 function buildWatchdog({ context }: BuildRequest): BuiltDevice {
-  const device = new I6300Esb(context.timers, () => {
-    context.notify('WATCHDOG', { action: 'reset' });
-    context.power.requestReset('guest-reset');
-  });
+  const device = new I6300Esb(context.timers, () => context.onWatchdog());
   return { device, pci: device.pci };
 }
 
-function panicSink({ notify, power }: DeviceContext): PanicSink {
+function panicSink({ notify, onPanic }: DeviceContext): PanicSink {
   return {
-    panicked: () => {
-      notify('GUEST_PANICKED', { action: 'pause' });
-      notify('GUEST_PANICKED', { action: 'poweroff' });
-      power.requestShutdown('guest-panic');
-    },
+    panicked: () => onPanic(),
     crashLoaded: () => notify('GUEST_CRASHLOADED', { action: 'run' }),
   };
 }

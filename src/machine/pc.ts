@@ -100,11 +100,16 @@ export interface PcOptions extends PcMemoryOptions {
 }
 
 /** What pluggable devices get from the machine around the board. */
-export type PeripheralPorts = Pick<DeviceContext, 'chardev' | 'randomBytes' | 'notify' | 'guestError'>;
+export type PeripheralPorts = Pick<
+  DeviceContext,
+  'chardev' | 'randomBytes' | 'onPanic' | 'onWatchdog' | 'notify' | 'guestError'
+>;
 
 const NO_PERIPHERALS: PeripheralPorts = {
   chardev: () => undefined,
   randomBytes: (bytes) => bytes.fill(0),
+  onPanic: () => {},
+  onWatchdog: () => {},
   notify: () => {},
   guestError: () => {},
 };

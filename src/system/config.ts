@@ -3,6 +3,7 @@
 import type { DeviceSpec } from '../machine/device-spec.ts';
 import { type BootOptions, DEFAULT_BOOT } from '../machine/firmware/boot-options.ts';
 import type { VgaKind } from '../machine/pc-display.ts';
+import type { ActionConfig } from './actions.ts';
 
 export type TcgTier = 'auto' | 'interp' | 'jit';
 
@@ -68,6 +69,8 @@ export interface MachineConfig {
   readonly devices: readonly DeviceSpec[];
   readonly debugExit: DebugExitConfig | undefined;
   readonly debugCon: DebugConConfig | undefined;
+  /** `-action`. */
+  readonly actions: ActionConfig;
   readonly noReboot: boolean;
   readonly noShutdown: boolean;
   readonly startPaused: boolean;
@@ -99,6 +102,7 @@ export const DEFAULT_CONFIG: MachineConfig = {
   devices: [],
   debugExit: undefined,
   debugCon: undefined,
+  actions: { panic: 'shutdown', watchdog: 'reset' },
   noReboot: false,
   noShutdown: false,
   startPaused: false,

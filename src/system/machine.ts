@@ -30,6 +30,7 @@ import { encodingFeatures } from '../target/x86/features.ts';
 import { createX86Target } from '../target/x86/x86-target.ts';
 import { UserError } from '../util/errors.ts';
 import type { AcceleratorConfig, MachineConfig } from './config.ts';
+import { type ActionSteps, panicSteps, watchdogSteps } from './actions.ts';
 import { ControlChannel } from './control-channel.ts';
 import { Lifecycle, type LifecycleEvent } from './lifecycle.ts';
 import { logMask } from './log-items.ts';
@@ -190,6 +191,8 @@ export class Machine implements LoopClient {
         chardev: (id) => this.#chardevs.get(id),
         notify: (name, data) => host.post({ kind: 'notify', name, data }),
         randomBytes: (bytes) => host.randomBytes(bytes),
+        onPanic: () => this.#actOn(panicSteps(config.actions.panic)),
+        onWatchdog: () => this.#actOn(watchdogSteps(config.actions.watchdog)),
         guestError: (text) => this.#logGuestError(text),
       },
     });
@@ -436,6 +439,16 @@ export class Machine implements LoopClient {
         if (this.config.qtestLog) this.#host.writeLog(`${line}\n`);
       },
     });
+  }
+
+  #actOn({ events, act }: ActionSteps): void {
+    for (const [name, data] of events) this.#host.post({ kind: 'notify', name, data });
+    const { lifecycle } = this;
+    if (act === 'pause') lifecycle.pause();
+    else if (act === 'reset') lifecycle.requestReset('guest-reset');
+    else if (act === 'nmi') this.accelerator.vcpus[0]!.nmi();
+    else if (act === 'exit-failure') lifecycle.requestExit(1);
+    else if (act !== 'none') lifecycle.requestShutdown(act);
   }
 
   #logGuestError(text: string): void {
