@@ -196,6 +196,11 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
   fdb: value((c, text) => c.drives.addFile('fdb', text, 'floppy', 1, 'disk')),
   snapshot: flag((c) => c.drives.snapshot()),
   global: value(parseGlobal),
+  uuid: value((c, text) => {
+    if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(text))
+      throw new UserError('BadOption', `-uuid ${text}: not a UUID`);
+    c.config.uuid = text.toLowerCase();
+  }),
   action: value(parseAction),
   'no-fd-bootchk': flag(() => {}),
   'no-reboot': flag((c) => (c.config.noReboot = true)),

@@ -94,6 +94,8 @@ export interface PcOptions extends PcMemoryOptions {
   readonly vga?: VgaKind;
   /** What `-drive` and `-blockdev` name; devices look theirs up (`core/drive.ts`). */
   readonly drives?: readonly Drive[];
+  /** 8-4-4-4-12 hexadecimal digits; zero if not given. */
+  readonly uuid?: string;
   /** Pluggable devices in order, and what they find outside the board. */
   readonly devices?: readonly DeviceSpec[];
   readonly peripherals?: PeripheralPorts;
@@ -591,13 +593,14 @@ export class PcBoard {
   /** The fw_cfg items, once everything the machine is made of is known. */
   #describeToFirmware(): void {
     const { memoryBytes, acpi, cpus, noGraphic = false } = this.#options;
+    const uuid = uuidBytes(this.#options.uuid ?? '');
     const ram = this.#mem.ramRanges;
     addFirmwareFacts(this.fwCfg, {
       memoryBytes,
       cpus: cpus.length,
       apicIdLimit: 1 + Math.max(...cpus.map((cpu) => cpu.apicId)),
       e820: ram.map(({ address, size }) => ({ address, size, type: MEMORY_USABLE })),
-      uuid: new Uint8Array(16),
+      uuid,
       noGraphic,
       boot: this.#boot,
       acpi: acpi ? pcAcpiBlobs(this.#acpiOptions()) : undefined,
@@ -607,7 +610,7 @@ export class PcBoard {
         cpus: cpus.length,
         memoryBytes,
         ranges: ram.map(({ address, size }) => [address, address + size - 1] as const),
-        uuid: new Uint8Array(16),
+        uuid,
       }),
     });
     addBootOrder(this.fwCfg, this.bootOrder.paths, this.#boot.strict);
@@ -643,6 +646,12 @@ export class PcBoard {
   ): void {
     this.io.root.add(port, MemoryRegion.mmio(name, count, device, options), priority);
   }
+}
+
+/** The 16 bytes of a UUID in the order of its digits. */
+function uuidBytes(text: string): Uint8Array {
+  const digits = text.replaceAll('-', '').padEnd(32, '0');
+  return Uint8Array.from({ length: 16 }, (_, i) => Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16));
 }
 
 /** What accesses of a vCPU reach: memory-mapped devices and ports. */

@@ -210,6 +210,12 @@ async function screendump(context: MonitorContext, text: string): Promise<string
   if (match === null) throw new UserError('MissingValue', 'screendump: a file name is missing');
   const path = match[2]!;
   const format = match[1] ?? match[3] ?? (path.endsWith('.png') ? 'png' : 'ppm');
+  await saveScreen(context, path, format);
+  return '';
+}
+
+/** Writes the screen's picture to a file; `UserError` if there is none or the file cannot be written. */
+export async function saveScreen(context: MonitorContext, path: string, format: string): Promise<void> {
   if (format !== 'png' && format !== 'ppm')
     throw new UserError('BadOption', `screendump: no format "${format}"`);
   const { files } = context;
@@ -218,7 +224,6 @@ async function screendump(context: MonitorContext, text: string): Promise<string
   if (screen === undefined) throw new UserError('NoDisplay', 'screendump: the machine has no display');
   const bytes = format === 'png' ? encodePng(screen, (raw) => files.deflate(raw)) : encodePpm(screen);
   await files.write(path, bytes);
-  return '';
 }
 
 const DEFAULT_HOLD_MS = 100;

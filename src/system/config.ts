@@ -46,6 +46,8 @@ export interface DebugConConfig {
 export interface MachineConfig {
   readonly machine: 'pc';
   readonly name: string;
+  /** As SMBIOS and firmware show it: 8-4-4-4-12 hexadecimal digits. */
+  readonly uuid: string;
   readonly memoryBytes: number;
   readonly smp: SmpConfig;
   /** As `-cpu` takes it: model[,+feature][,-feature]. */
@@ -85,6 +87,7 @@ export const DEFAULT_MEMORY_BYTES = 128 * 2 ** 20;
 export const DEFAULT_CONFIG: MachineConfig = {
   machine: 'pc',
   name: '',
+  uuid: '00000000-0000-0000-0000-000000000000',
   memoryBytes: DEFAULT_MEMORY_BYTES,
   smp: { cpus: 1, sockets: 1, cores: 1, threads: 1 },
   cpu: 'qemu64',

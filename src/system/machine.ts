@@ -186,6 +186,7 @@ export class Machine implements LoopClient {
       vga: config.vga,
       roms,
       drives: this.#createDrives(),
+      uuid: config.uuid,
       devices: config.devices,
       peripherals: {
         chardev: (id) => this.#chardevs.get(id),

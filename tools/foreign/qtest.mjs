@@ -16,9 +16,9 @@ const DEFAULT_EMULATOR = join(root, 'bin', 'lyrebird-system-x86_64');
 
 /** Tests that must pass, by program: all of it, or those whose path matches. */
 const EXPECTED = {
-  rtc: /check-time|alarm|basic|set-year|register_b_set_flag/,
+  rtc: /check-time|alarm|basic|set-year|register_b_set_flag|uip/,
   i440fx: /defaults|pam|firmware\/bios/,
-  fw_cfg: /signature|\/id$/,
+  fw_cfg: /signature|\/id$|uuid/,
   pvpanic: /./,
   'pvpanic-pci': /./,
 };

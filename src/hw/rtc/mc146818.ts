@@ -38,8 +38,8 @@ const C_ALARM = 0x20;
 const C_UPDATE = 0x10;
 const C_IRQF = 0x80;
 const D_VALID = 0x80;
-/** UIP is set 244 µs before an update (data sheet, figure 15). */
-const UIP_SECONDS = 244e-6;
+/** UIP is set 244 µs before an update (data sheet, figure 15): 8 periods of the 32 768 Hz time base. */
+const UIP_SECONDS = 8 / 32768;
 /** The first update comes half a second after the divider starts. */
 const DIVIDER_START_SECONDS = 0.5;
 

@@ -8,7 +8,7 @@ import {
 } from '../../system/device-info.ts';
 import type { RunState } from '../../system/lifecycle.ts';
 import type { MachineClient } from '../../system/machine-client.ts';
-import { type MonitorContext, runCommand } from '../commands.ts';
+import { type MonitorContext, runCommand, saveScreen } from '../commands.ts';
 import { qmpError } from './errors.ts';
 import type { Json, JsonObject } from './json.ts';
 import { qmpSchema } from './schema.ts';
@@ -88,7 +88,7 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
     const enabled = c.machine.accelerator === 'kvm';
     return { enabled, present: enabled };
   }),
-  'query-uuid': query(() => ({ UUID: '00000000-0000-0000-0000-000000000000' })),
+  'query-uuid': query((c) => ({ UUID: c.machine.config.uuid })),
   'query-target': query(() => ({ arch: 'x86_64' })),
   'query-machines': query(() => machineList()),
   'query-current-machine': query(() => ({ 'wakeup-suspend-support': false })),
@@ -196,9 +196,9 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
     devicePropertyList(args['typename'] as string),
   ),
   screendump: command({ filename: 'str', device: 'str?', head: 'int?', format: 'str?' }, (c, args) =>
-    onMachine(c.machine, 'screendump', args),
+    done(saveScreen(c, args['filename'] as string, (args['format'] as string | undefined) ?? 'ppm')),
   ),
-  'send-key': remote({ keys: 'array', 'hold-time': 'int?' }, 'send-key'),
+  'send-key': command({ keys: 'array', 'hold-time': 'int?' }, (c, args) => sendKeys(c, args)),
   'human-monitor-command': command({ 'command-line': 'str', 'cpu-index': 'int?' }, async (c, args) => {
     const text = await runCommand(c, args['command-line'] as string);
     return text === '' ? '' : `${text.replaceAll('\n', '\r\n')}\r\n`;
@@ -283,6 +283,20 @@ function fits(type: keyof typeof TYPE_NAMES, value: Json): boolean {
     case 'object':
       return typeof value === 'object' && value !== null && !Array.isArray(value);
   }
+}
+
+const DEFAULT_HOLD_MS = 100;
+
+/** Keys by their names (`qcode`); key numbers are not known here. */
+function sendKeys(c: QmpContext, args: JsonObject): Promise<Json> {
+  const keys = (args['keys'] as readonly JsonObject[]).map((key) => {
+    if (key['type'] !== 'qcode' || typeof key['data'] !== 'string')
+      throw qmpError("Parameter 'keys' expects values of type 'qcode'");
+    return key['data'];
+  });
+  const holdMs = Number(args['hold-time'] ?? DEFAULT_HOLD_MS);
+  if (!(holdMs >= 0 && holdMs <= 60_000)) throw qmpError("Parameter 'hold-time' expects 0 to 60000");
+  return done(c.machine.request('sendKeys', { keys, holdMs }));
 }
 
 async function saveMemory(c: QmpContext, args: JsonObject, kind: 'physical' | 'virtual'): Promise<Json> {
