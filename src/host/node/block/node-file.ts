@@ -25,6 +25,8 @@ import {
 const POOL_BYTES = 256 * 1024;
 /** A small request that takes longer than this on average waits for a disk, not for the page cache. */
 const SLOW_MS = 0.25;
+const MAX_SAMPLE_MS = 1;
+const PROBE_INTERVAL = 32;
 const SEEK_END = 2;
 /** No file is longer; sums with lengths of requests are still exact. */
 const MAX_OFFSET = 2 ** 52;
@@ -97,8 +99,8 @@ export class NodeFile implements HostFile {
   #deletePath: string | undefined;
   #isClosed = false;
   #averageMs = 0;
-  /** Calls in the thread pool. */
-  #underWay = 0;
+  /** Small requests sent to the thread pool. */
+  #pooled = 0;
   #canPunch = true;
   #canZero = true;
 
@@ -179,7 +181,9 @@ export class NodeFile implements HostFile {
 
   /** Small requests are served from the page cache: a thread would cost more than the copy. */
   #usesPool(sizeBytes: number): boolean {
-    return sizeBytes >= POOL_BYTES || this.#averageMs > SLOW_MS;
+    if (sizeBytes >= POOL_BYTES) return true;
+    // Now and then one is done here, to see whether the file has become fast.
+    return this.#averageMs > SLOW_MS && ++this.#pooled % PROBE_INTERVAL !== 0;
   }
 
   async #readNow(offset: number, into: Uint8Array): Promise<number> {
@@ -234,20 +238,15 @@ export class NodeFile implements HostFile {
   }
 
   #measure(startedMs: number): void {
-    this.#averageMs += (performance.now() - startedMs - this.#averageMs) / 32;
+    // One long wait (for a processor, say) does not make a slow file.
+    const ms = Math.min(MAX_SAMPLE_MS, performance.now() - startedMs);
+    this.#averageMs += (ms - this.#averageMs) / 32;
   }
 
-  async #call<T>(start: (done: (error: Error | null, value: T) => void) => void): Promise<T> {
-    const started = performance.now();
-    this.#underWay++;
-    try {
-      return await new Promise<T>((resolve, reject) =>
-        start((error, value) => (error === null ? resolve(value) : reject(blockErrorOf(error)))),
-      );
-    } finally {
-      // The pool's own delay does not count for much; a file that has become fast again is noticed.
-      if (--this.#underWay === 0) this.#measure(Math.max(started, performance.now() - SLOW_MS / 2));
-    }
+  #call<T>(start: (done: (error: Error | null, value: T) => void) => void): Promise<T> {
+    return new Promise<T>((resolve, reject) =>
+      start((error, value) => (error === null ? resolve(value) : reject(blockErrorOf(error)))),
+    );
   }
 
   #fallocate(mode: number, offset: number, sizeBytes: number): boolean {
