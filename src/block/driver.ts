@@ -11,6 +11,8 @@ export interface CommonOptions {
   readonly discard: boolean;
   readonly isDirect: boolean;
   readonly forceShare: boolean;
+  /** The files below are not flushed. */
+  readonly ignoresFlush: boolean;
   /** No backing files are opened, nothing is written but what was asked for (`info`, `check`). */
   readonly noBacking: boolean;
   /** The image need not be sound: `check` and repair open it. */

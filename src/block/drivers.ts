@@ -21,6 +21,7 @@ async function openFile(context: OpenContext, kind: 'file' | 'device' | 'any'): 
     isReadOnly: common.isReadOnly,
     isDirect: common.isDirect,
     forceShare: common.forceShare,
+    ignoresFlush: common.ignoresFlush,
     locking,
     kind,
   });

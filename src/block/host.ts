@@ -19,6 +19,8 @@ export interface OpenFileOptions {
   readonly shareWrite?: boolean;
   /** Bypass the host's page cache for requests that are aligned for it. */
   readonly isDirect?: boolean;
+  /** A flush does nothing: what is written may be lost with the host (`cache=unsafe`). */
+  readonly ignoresFlush?: boolean;
   /** Accept only a block device (`host_device`), only a regular file, or either. */
   readonly kind?: 'file' | 'device' | 'any';
 }

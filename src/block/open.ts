@@ -221,6 +221,7 @@ function readCommon(reader: NodeOptionReader, inherited: Partial<CommonOptions>)
     discard: discard === 'unmap' || discard === 'on',
     isDirect,
     forceShare: reader.flag('force-share', inherited.forceShare ?? false),
+    ignoresFlush: inherited.ignoresFlush ?? false,
     noBacking: inherited.noBacking ?? false,
     isForCheck: inherited.isForCheck ?? false,
     locking: inherited.locking ?? 'auto',

@@ -33,6 +33,7 @@ export class Images {
     const common: Partial<CommonOptions> = {
       isReadOnly: options.isReadOnly,
       forceShare: options.forceShare ?? false,
+      ignoresFlush: options.cache === 'unsafe',
       noBacking: options.noBacking ?? false,
       isForCheck: options.isForCheck ?? false,
     };

@@ -144,5 +144,7 @@ function openTarget(
     format: options.has('target-image-opts') ? undefined : format,
     isReadOnly: false,
     imageOpts: options.has('target-image-opts'),
+    // As with qemu-img: a conversion that the host does not survive is made again.
+    cache: options.get('t') ?? 'unsafe',
   });
 }

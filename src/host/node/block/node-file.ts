@@ -63,7 +63,7 @@ export function openNodeFile(path: string, options: OpenFileOptions): NodeFile {
     if (options.kind === 'device' && !isDevice) throw fail('not a block device');
     lock(fd, path, options);
     if (create && !isDevice) fs.ftruncateSync(fd, 0);
-    return new NodeFile(fd, path, isDevice, isReadOnly, options.isDirect === true);
+    return new NodeFile(fd, path, isDevice, isReadOnly, options.ignoresFlush === true);
   } catch (error) {
     fs.closeSync(fd);
     throw error instanceof UserError ? error : fail(sentence(errorReason(error)));
@@ -96,6 +96,7 @@ export class NodeFile implements HostFile {
   readonly isDevice: boolean;
   readonly isReadOnly: boolean;
   readonly #fd: number;
+  readonly #ignoresFlush: boolean;
   #deletePath: string | undefined;
   #isClosed = false;
   #averageMs = 0;
@@ -104,11 +105,12 @@ export class NodeFile implements HostFile {
   #canPunch = true;
   #canZero = true;
 
-  constructor(fd: number, path: string, isDevice: boolean, isReadOnly: boolean, _isDirect: boolean) {
+  constructor(fd: number, path: string, isDevice: boolean, isReadOnly: boolean, ignoresFlush: boolean) {
     this.#fd = fd;
     this.path = path;
     this.isDevice = isDevice;
     this.isReadOnly = isReadOnly;
+    this.#ignoresFlush = ignoresFlush;
   }
 
   /** The file goes when it is closed. */
@@ -127,6 +129,7 @@ export class NodeFile implements HostFile {
   }
 
   sync(): Promise<void> {
+    if (this.#ignoresFlush) return Promise.resolve();
     return this.#call((done) => fs.fdatasync(this.#fd, (error) => done(error, undefined)));
   }
 
