@@ -90,12 +90,19 @@ export class Pool {
   }
 }
 
+/** General register of VEX.vvvv, -1 without a three-byte prefix. */
+function vvvvOf(c: OracleCase): number {
+  const last = /c4..(..)/.exec(c.code)?.[1];
+  return last === undefined ? -1 : (~Number.parseInt(last, 16) >> 3) & 15;
+}
+
 /** Registers and addressing keep to the rules for sequences. */
 function suits(c: OracleCase): boolean {
   const general = !/ [VPU][a-z0-9]+,|STi|ST0/.test(` ${c.row.split(' ').pop()},`);
   if (general && c.reg !== undefined && RESERVED.has(c.reg)) return false;
   if (c.rm !== undefined && c.ea === undefined && RESERVED.has(c.rm)) return false;
   if (/^sh[lr]d$/.test(c.name) && c.size === 2) return false;
+  if (/\bBy\b/.test(c.row) && RESERVED.has(vvvvOf(c))) return false;
   if (/^sha\d/.test(c.name) && c.ea !== undefined) return false;
   // nothing is written with an empty mask: whether the segment must be writable differs
   if (/maskmov/.test(c.name) && /^(66|67|f2|f3)*2e/.test(c.code)) return false;
