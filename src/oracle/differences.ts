@@ -12,6 +12,7 @@ export const NOT_COMPARABLE: readonly { readonly names: RegExp; readonly reason:
   { names: /^rdpid$/, reason: 'returns the number of the processor it happens to run on' },
   { names: /^(syscall|sysenter)$/, reason: 'calls the host system' },
   { names: /^(sgdt|sidt|sldt|str|smsw)$/, reason: 'the host system sets UMIP and answers in its place' },
+  { names: /^vmm?call$/, reason: 'calls the hypervisor of the host' },
   {
     names: /^int1$/,
     reason: 'the hypervisor of the recording host reports the address of the instruction itself',
