@@ -185,10 +185,8 @@ export function without(items: readonly Item[], n: number): Item[] {
       if (item.target === n) return [];
       return [{ ...item, target: item.target - (item.target > n ? 1 : 0) }];
     }
-    if (item.kind === 'skip' && n > i && n <= i + item.count)
-      return item.count > 1 ? [{ ...item, count: item.count - 1 }] : [];
-    if (item.kind === 'loop' && n < i && n >= i - item.back)
-      return item.back > 1 ? [{ ...item, back: item.back - 1 }] : [];
+    if (item.kind === 'skip' && n > i && n <= i + item.count) return [{ ...item, count: item.count - 1 }];
+    if (item.kind === 'loop' && n < i && n >= i - item.back) return [{ ...item, back: item.back - 1 }];
     return [item];
   });
 }

@@ -188,6 +188,7 @@ function fromMmx(kind: number): Handler {
 /** CVTPS2PI, CVTTPS2PI, CVTPD2PI, CVTTPD2PI. */
 function toMmx(t: Translator): void {
   if (unavailable(t)) return;
+  if (t.isMem) t.call(HELPER.fpu_wait); // a pending x87 exception comes before a fault of the operand
   const s = source(t, 1);
   enterMmx(t);
   const kind = (t.opPrefix ? 11 : 9) + (t.opcode === 0x2c ? 1 : 0);
