@@ -71,8 +71,8 @@ for (const ring of ['split', 'packed', 'legacy'] as const) {
       Buffer.from('lyrebird\n'.repeat(Math.ceil((64 * BLOCK) / 9))).copy(disk, 100 * BLOCK, 0, 64 * BLOCK);
       assert.ok((await ask('echo 3 >/proc/sys/vm/drop_caches; md5sum /dev/vda')).includes(md5(disk)));
       assert.match(await ask('head -c 4096 /dev/hwrng | md5sum'), /[0-9a-f]{32}/);
-      await ask('echo from the guest > /dev/vport3p1');
-      assert.match(await ask('cat /sys/class/virtio-ports/vport3p1/name'), /org\.test\.0/);
+      await ask('echo from the guest > /dev/$(ls /sys/class/virtio-ports)');
+      assert.match(await ask('cat /sys/class/virtio-ports/*/name'), /org\.test\.0/);
       assert.match(await ask('ls /sys/bus/virtio/drivers/virtio_balloon'), /virtio\d/);
       run.send('poweroff -f\n');
       assert.equal(await run.exited(BOOT_MS), 0);
