@@ -2,6 +2,7 @@
 import { BlockError, type BlockNode, EINVAL, ENOTSUP } from '../block-node.ts';
 import type { DriverDefinition, OpenContext } from '../driver.ts';
 import { ReadOnlyFile } from '../read-only-file.ts';
+import { openOverFile } from './open-file.ts';
 import { HOLE, type Place, SparseNode, ZERO } from './sparse-node.ts';
 
 const MAGIC = 0x00444551;
@@ -118,12 +119,6 @@ export const QED: DriverDefinition = {
   kind: 'format',
   probe: (head) => (new DataView(head.buffer, head.byteOffset).getUint32(0, true) === MAGIC ? 100 : 0),
   async open(context) {
-    const file = await context.openChild('file', undefined, { isReadOnly: true });
-    try {
-      return await openNode(context, file);
-    } catch (error) {
-      await file.close();
-      throw error;
-    }
+    return openOverFile(context, (file) => openNode(context, file), { isReadOnly: true });
   },
 };

@@ -1,6 +1,7 @@
 /** Format `vdi`: VirtualBox's disk image, dynamic and static. Little-endian. */
 import { BlockError, type BlockNode, EINVAL } from '../block-node.ts';
 import type { CreateContext, DriverDefinition } from '../driver.ts';
+import { openOverFile } from './open-file.ts';
 import { HOLE, type Place, SparseNode, ZERO } from './sparse-node.ts';
 
 const SIGNATURE = 0xbeda107f;
@@ -146,13 +147,7 @@ export const VDI: DriverDefinition = {
   probe: (head) =>
     new DataView(head.buffer, head.byteOffset).getUint32(AT_SIGNATURE, true) === SIGNATURE ? 100 : 0,
   async open(context) {
-    const file = await context.openChild('file');
-    try {
-      return await openNode(file);
-    } catch (error) {
-      await file.close();
-      throw error;
-    }
+    return openOverFile(context, openNode);
   },
   create,
   createOptions: [

@@ -5,6 +5,7 @@
  */
 import { BlockError, type BlockNode, EINVAL, ENOTSUP } from '../block-node.ts';
 import type { CreateContext, DriverDefinition, OpenContext } from '../driver.ts';
+import { openOverFile } from './open-file.ts';
 import { HOLE, type Place, SparseNode, ZERO } from './sparse-node.ts';
 
 const KIB64 = 65536;
@@ -543,13 +544,7 @@ export const VHDX: DriverDefinition = {
   kind: 'format',
   probe: (head) => (signature(head, 0, 8) === 'vhdxfile' ? 100 : 0),
   async open(context) {
-    const file = await context.openChild('file');
-    try {
-      return await openNode(context, file);
-    } catch (error) {
-      await file.close();
-      throw error;
-    }
+    return openOverFile(context, (file) => openNode(context, file));
   },
   create,
   createOptions: [

@@ -6,6 +6,7 @@ import { BlockError, type BlockNode, type BlockStatus, EINVAL, EIO, ENOTSUP, ERO
 import type { CreateContext, DriverDefinition, FormatNode, OpenContext } from '../driver.ts';
 import type { Codec } from '../host.ts';
 import { RawNode } from '../raw-node.ts';
+import { openOverFile } from './open-file.ts';
 import { HOLE, type Place, SparseNode, ZERO } from './sparse-node.ts';
 
 const MAGIC = 0x564d444b; // "KDMV"
@@ -602,13 +603,7 @@ export const VMDK: DriverDefinition = {
     return ascii(head.subarray(0, 200)).trimStart().startsWith('# Disk DescriptorFile') ? 100 : 0;
   },
   async open(context) {
-    const file = await context.openChild('file');
-    try {
-      return await openNode(context, file);
-    } catch (error) {
-      await file.close();
-      throw error;
-    }
+    return openOverFile(context, (file) => openNode(context, file));
   },
   create,
   createOptions: [

@@ -2,6 +2,7 @@
 import { BlockError, type BlockNode, EINVAL } from '../block-node.ts';
 import type { CreateContext, DriverDefinition } from '../driver.ts';
 import { RawNode } from '../raw-node.ts';
+import { openOverFile } from './open-file.ts';
 import { HOLE, type Place, SparseNode } from './sparse-node.ts';
 
 const FOOTER_BYTES = 512;
@@ -226,13 +227,7 @@ export const VPC: DriverDefinition = {
   probe: (head) => (text(new DataView(head.buffer, head.byteOffset), 0, 8) === 'conectix' ? 100 : 0),
   async open(context) {
     context.options.text('force_size_calc');
-    const file = await context.openChild('file');
-    try {
-      return await openNode(file);
-    } catch (error) {
-      await file.close();
-      throw error;
-    }
+    return openOverFile(context, openNode);
   },
   create,
   createOptions: [
