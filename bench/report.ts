@@ -20,6 +20,10 @@ export function medians(samples: readonly Sample[]): Map<string, number> {
   );
 }
 
+/** NaN of nothing. */
+export const geometricMean = (ratios: readonly number[]): number =>
+  Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length);
+
 export interface Row {
   readonly title: string;
   readonly ours: string;
@@ -28,12 +32,14 @@ export interface Row {
   readonly goal: string;
 }
 
-const seconds = (value: number | undefined): string => (value === undefined ? '–' : `${value.toFixed(2)} s`);
+export const seconds = (value: number | undefined): string =>
+  value === undefined ? '–' : `${value.toFixed(2)} s`;
 const mebibytes = (value: number | undefined): string =>
   value === undefined ? '–' : `${Math.round(value / 2 ** 20)} MiB`;
 const ratioOf = (a: number | undefined, b: number | undefined): number | undefined =>
   a === undefined || b === undefined ? undefined : a / b;
-const times = (value: number | undefined): string => (value === undefined ? '–' : `${value.toFixed(2)} ×`);
+export const times = (value: number | undefined): string =>
+  value === undefined ? '–' : `${value.toFixed(2)} ×`;
 
 type Medians = ReadonlyMap<string, number>;
 
@@ -46,9 +52,9 @@ function timeRow(name: string, title: string, goal: string, ours: Medians, refer
 function meanRow(ours: Medians, reference: Medians): Row[] {
   const ratios = WORKLOADS.flatMap(({ name }) => ratioOf(ours.get(name), reference.get(name)) ?? []);
   if (ratios.length === 0) return [];
-  const mean = Math.exp(ratios.reduce((sum, ratio) => sum + Math.log(ratio), 0) / ratios.length);
   const goal = '≤ 1.5 × (aim 0.8 ×)';
-  return [{ title: 'geometric mean of the five', ours: '', reference: '', ratio: times(mean), goal }];
+  const ratio = times(geometricMean(ratios));
+  return [{ title: 'geometric mean of the five', ours: '', reference: '', ratio, goal }];
 }
 
 /** Resident memory less the guest RAM that was touched, which the reference's RAM mapping tells for both. */

@@ -6,6 +6,7 @@ import { cpus } from 'node:os';
 import { basename, join } from 'node:path';
 import { emulatorMissing, root } from '../tests/support/emulator.ts';
 import { ensureGuests, guestFile, haveProgram, initrdWith } from '../tests/support/guests.ts';
+import { computeTable, measureCompute } from './compute.ts';
 import { measureLinux, measureStart, type Sample, type Subject } from './measure.ts';
 import { environmentFor, HELP, type Options, readOptions } from './options.ts';
 import { markdown, medians, rows, updateSection } from './report.ts';
@@ -74,10 +75,19 @@ function preamble(options: Options, nodeVersion: string, reference: string): str
   const host = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}`;
   const command = ['npm run bench', ...(options.given.length > 0 ? ['--', ...options.given] : [])].join(' ');
   return [
-    `### Node ${nodeVersion}`,
+    `### ${options.compute ? 'Compute programs, ' : ''}Node ${nodeVersion}`,
     '',
     `\`${command}\`, ${date}, ${host}; reference: ${reference}. Medians of ${options.runs} alternating runs.`,
   ].join('\n');
+}
+
+function tableOf(
+  options: Options,
+  ours: readonly Sample[],
+  reference: readonly Sample[] | undefined,
+): string {
+  if (options.compute) return computeTable(ours, reference ?? []);
+  return markdown(rows(medians(ours), medians(reference ?? [])), 'Lyrebird', reference ? 'QEMU (TCG)' : '–');
 }
 
 async function main(): Promise<number> {
@@ -91,13 +101,11 @@ async function main(): Promise<number> {
   const problem = missing ?? ensureGuests('cloud', 'busybox');
   if (problem !== undefined) throw new Error(problem);
   const list = subjects(options);
-  const results = await measureAll(list, options);
+  const results = options.compute
+    ? await measureCompute(list, options.runs, options.compute)
+    : await measureAll(list, options);
   const [ours, reference] = list;
-  const table = markdown(
-    rows(medians(results.get(ours!) ?? []), medians(reference ? (results.get(reference) ?? []) : [])),
-    'Lyrebird',
-    reference ? 'QEMU (TCG)' : '–',
-  );
+  const table = tableOf(options, results.get(ours!) ?? [], reference && results.get(reference));
   const nodeVersion = execFileSync(options.node, ['--version'], { encoding: 'utf8' }).trim();
   const text = `${preamble(options, nodeVersion, reference ? versionOf(reference.command) : 'none')}\n\n${table}\n`;
   console.log(text);
@@ -107,8 +115,9 @@ async function main(): Promise<number> {
     );
     writeFileSync(options.json, JSON.stringify(raw, undefined, 2));
   }
-  if (options.write)
-    updateSection(join(root, 'docs', 'benchmarks.md'), nodeVersion.split('.')[0] ?? nodeVersion, text);
+  const version = nodeVersion.split('.')[0] ?? nodeVersion;
+  const section = options.compute ? `compute-${version}` : version;
+  if (options.write) updateSection(join(root, 'docs', 'benchmarks.md'), section, text);
   return 0;
 }
 

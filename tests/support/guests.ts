@@ -28,16 +28,18 @@ export function ensureGuests(...names: string[]): string | undefined {
 }
 
 interface CpioModule {
-  writeCpio(entries: readonly { path: string; type: string; mode: number; data: string }[]): Uint8Array;
+  writeCpio(
+    entries: readonly { path: string; type: string; mode: number; data: string | Uint8Array }[],
+  ): Uint8Array;
 }
 
 /**
- * Writes an initrd made of `base` and extra files (path → text, executable) into a temporary directory; Linux unpacks
+ * Writes an initrd made of `base` and extra files (path → contents, executable) into a temporary directory; Linux unpacks
  * one archive after the other. Call `remove()` when done.
  */
 export async function initrdWith(
   base: string,
-  files: Readonly<Record<string, string>>,
+  files: Readonly<Record<string, string | Uint8Array>>,
 ): Promise<{ path: string; remove(): void }> {
   const cpio = (await import(pathToFileURL(join(root, 'tools/guests/cpio.mjs')).href)) as CpioModule;
   const extra = cpio.writeCpio(
