@@ -10,8 +10,10 @@ import type { PowerControl } from '../core/reset.ts';
 import type { TimerService } from '../core/timer.ts';
 import { formatGuid, parseGuid, VmGenId } from '../hw/acpi/vmgenid.ts';
 import { Edu } from '../hw/misc/edu.ts';
+import { PciTestDev } from '../hw/misc/pci-testdev.ts';
 import { type PanicSink, PVPANIC_MMIO, PvPanic, PvPanicPci } from '../hw/misc/pvpanic.ts';
 import { I6300Esb } from '../hw/watchdog/i6300esb.ts';
+import { isPowerOfTwo } from '../util/bits.ts';
 import { UserError } from '../util/errors.ts';
 import type { BuiltDevice } from './device-registry.ts';
 import type { DeviceSpec, PropertyValue } from './device-spec.ts';
@@ -98,6 +100,7 @@ const FACTORIES: Readonly<Record<string, DeviceFactory>> = {
   'ide-hd': (request) => buildIde(request, 'disk'),
   'ide-cd': (request) => buildIde(request, 'cdrom'),
   edu: buildEdu,
+  'pci-testdev': buildPciTestDev,
   i6300esb: buildWatchdog,
   pvpanic: buildPanic,
   'pvpanic-pci': ({ context, number }) => {
@@ -125,6 +128,14 @@ function buildIde(request: BuildRequest, media: 'disk' | 'cdrom'): BuiltDevice {
 function buildEdu({ context, text }: BuildRequest): BuiltDevice {
   const { memory, timers, msi, guestError } = context;
   const device = new Edu({ memory, timers, msi, guestError, dmaMask: BigInt(text('dma_mask')!) });
+  return { device, pci: device.pci };
+}
+
+function buildPciTestDev({ number }: BuildRequest): BuiltDevice {
+  const membar = number('membar');
+  if (membar !== 0 && (!isPowerOfTwo(membar) || membar < 16))
+    throw new UserError('GenericError', 'pci-testdev: membar must be a power of two');
+  const device = new PciTestDev(membar);
   return { device, pci: device.pci };
 }
 

@@ -323,6 +323,7 @@ const TYPES: readonly DeviceType[] = [
   scsiType('scsi-cd', 'SCSI CD-ROM'),
   pciType('edu', 'Misc', 'educational device', [p('dma_mask', 'uint64', 0x0fffffff)]),
   pciType('i6300esb', 'Watchdog', 'Intel 6300ESB watchdog'),
+  pciType('pci-testdev', 'Misc', 'device for programs that test accesses', [p('membar', 'size', 0)]),
   isaType('pvpanic', 'Misc', 'tells the host of a panic of the guest', [
     p('ioport', 'uint16', 0x505),
     p('events', 'uint8', 3),

@@ -49,6 +49,8 @@ export const PORT_RESET_CONTROL = 0xcf9;
 export const PORT_PCI_DATA = 0xcfc;
 /** Base of the PIIX4 power-management block, as firmware programs it (82371AB §7.1.10). */
 export const PORT_PM = 0x600;
+/** Ports of PCI devices from here on, where there is no firmware to place them. */
+export const PCI_PORTS = 0xc000;
 export const PORT_GPE0 = 0xafe0;
 export const GPE0_LENGTH = 4;
 export const PORT_PCI_HOTPLUG = 0xae00;

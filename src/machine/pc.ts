@@ -28,6 +28,7 @@ import { Port61 } from '../hw/misc/port61.ts';
 import { Port92 } from '../hw/misc/port92.ts';
 import { PostPort } from '../hw/misc/post-port.ts';
 import { FW_CFG_PORTS, FwCfg } from '../hw/nvram/fw-cfg.ts';
+import { assignBars } from '../hw/pci/assign-bars.ts';
 import { PciBus } from '../hw/pci/pci-bus.ts';
 import type { PciFunction } from '../hw/pci/pci-device.ts';
 import { createI440fx, PCI_ADDRESS_MMIO, PciConfigPorts, Piix3 } from '../hw/pci/pci-host.ts';
@@ -67,6 +68,8 @@ export interface PcOptions extends PcMemoryOptions {
   /** Index of the vCPU that makes the present access. */
   readonly currentCpu: () => number;
   readonly hasX2Apic: boolean;
+  /** Width of the vCPUs' physical addresses. */
+  readonly physicalBits?: number;
   readonly hasTscDeadline: boolean;
   /** Interrupt controllers that the accelerator has instead of this board's. */
   readonly acceleratedIrqs?: () => AcceleratedIrqs | undefined;
@@ -446,6 +449,7 @@ export class PcBoard {
         id: apicId,
         isBootProcessor: index === 0,
         hasX2Apic: options.hasX2Apic,
+        ...(options.physicalBits !== undefined && { physicalBits: options.physicalBits }),
         ...(index === 0 ? { extInt: this.pic } : {}),
         ...(options.hasTscDeadline ? { tsc } : {}),
         onBaseChanged: (base, isVisible) => {
@@ -560,6 +564,11 @@ export class PcBoard {
     for (let i = 0; i < PAM_COUNT; i++) this.#i440fx.writeConfig(PAM + i, 1, PAM_ALL_RAM);
     programPiix4Pm(this.#pmFunction, map.PORT_PM);
     this.#pmFunction.writeConfig(0x3c, 1, map.IRQ_SCI);
+    assignBars(
+      this.pci,
+      { start: map.LOW_RAM_LIMIT, end: map.PCI_WINDOW_END },
+      { start: map.PCI_PORTS, end: 0x1_0000 },
+    );
     PIRQ_ROUTES.forEach((irq, n) => this.#piix3.pci.writeConfig(0x60 + n, 1, irq));
     for (const irq of [...map.PCI_IRQS, map.IRQ_SCI]) {
       const port = map.PORT_PIC_ELCR + (irq >> 3);

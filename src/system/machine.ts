@@ -170,6 +170,7 @@ export class Machine implements LoopClient {
       currentCpu: () => accelerator.current.index,
       acceleratedIrqs: () => accelerator.irqs,
       hasX2Apic: model.features.has('x2apic'),
+      physicalBits: model.physicalBits,
       hasTscDeadline: model.features.has('tsc-deadline'),
       power: this.lifecycle,
       setA20: (open) => this.#setA20(open),

@@ -38,7 +38,16 @@ function words(text = '') {
 function commandLine(test, directory) {
   const flat = join(directory, 'x86', test.file);
   const args = ['-no-reboot', '-nodefaults', '-device', 'pc-testdev'];
-  args.push('-device', 'isa-debug-exit,iobase=0xf4,iosize=0x4', '-display', 'none', '-serial', 'stdio');
+  args.push(
+    '-device',
+    'isa-debug-exit,iobase=0xf4,iosize=0x4',
+    '-display',
+    'none',
+    '-serial',
+    'stdio',
+    '-device',
+    'pci-testdev',
+  );
   args.push('-kernel', flat, '-smp', test.smp ?? '1', ...words(test.qemu_params ?? test.extra_params));
   if (test.test_args) args.push('-append', test.test_args);
   return args;

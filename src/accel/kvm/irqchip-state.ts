@@ -212,7 +212,7 @@ export function lapicFromKernel(
   const current = get(CURRENT_COUNT);
   const mode = (get(LVT_TIMER) >>> 17) & 3;
   changes['startNs'] = Math.floor(more.nowNs - Math.max(0, initial - current) * tickNs(get(DIVIDE)));
-  changes['isCounting'] = mode === 0 && initial !== 0 && current !== 0;
+  changes['isCounting'] = mode <= 1 && initial !== 0 && (mode === 1 || current !== 0);
   changes['baseLo'] = Number(more.apicBase & 0xffff_ffffn);
   changes['baseHi'] = Number(more.apicBase >> 32n);
   changes['deadlineLo'] = Number(more.tscDeadline & 0xffff_ffffn);

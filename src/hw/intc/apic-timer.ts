@@ -9,7 +9,7 @@ export const apicTimerFields = {
   divide: u32(),
   /** When counting began. */
   startNs: num(),
-  /** One-shot mode: the count has not yet been signalled. */
+  /** False: the count stands at zero, where a one-shot ended or nothing was begun. */
   isCounting: bool(),
   /** IA32_TSC_DEADLINE; zero is disarmed. */
   deadlineLo: u32(),
@@ -67,8 +67,8 @@ export class ApicTimer {
   }
 
   currentCount(): number {
-    const { initialCount, startNs } = this.#s;
-    if (initialCount === 0 || this.#mode === MODE_TSC_DEADLINE) return 0;
+    const { initialCount, startNs, isCounting } = this.#s;
+    if (initialCount === 0 || !isCounting || this.#mode === MODE_TSC_DEADLINE) return 0;
     const ticks = Math.max(0, Math.floor((this.#clock.nowNs() - startNs) / this.#tickNs));
     if (this.#mode === MODE_PERIODIC) return initialCount - (ticks % initialCount);
     return Math.max(0, initialCount - ticks);
@@ -84,6 +84,7 @@ export class ApicTimer {
 
   writeDivide(value: number): void {
     const s = this.#s;
+    this.#settle(this.#mode);
     const rest = this.currentCount();
     s.divide = value & 0xb;
     // The count goes on from where it is, at the new speed.
@@ -100,20 +101,41 @@ export class ApicTimer {
     if (this.#mode !== MODE_TSC_DEADLINE) return;
     this.#s.deadlineLo = lo;
     this.#s.deadlineHi = hi;
-    this.rearm();
+    // A deadline in the past is signalled by the write itself (SDM Vol. 3A 10.5.4.1).
+    if ((lo !== 0 || hi !== 0) && this.#tsc !== undefined && this.#ticksToDeadline() <= 0) this.#expired();
+    else this.rearm();
   }
 
-  /** The LVT entry was written; `before` is its old value. A switch to or from deadline mode disarms the timer. */
+  /**
+   * The LVT entry was written; `before` is its old value. A switch to or from deadline mode disarms the timer; between one-shot
+   * and periodic the count goes on from where it is, and stays at zero if it has got there.
+   */
   modeChanged(before: number): void {
     const now = this.#mode;
     const was = modeOf(before);
     if (now === was) return;
+    this.#settle(was);
     if (now === MODE_TSC_DEADLINE || was === MODE_TSC_DEADLINE) {
       this.#s.deadlineLo = 0;
       this.#s.deadlineHi = 0;
       this.#s.initialCount = 0;
+      this.#s.isCounting = false;
     }
     this.rearm();
+  }
+
+  /** Makes the start that of the present period; a one-shot whose time is over ends now, even if its timer is late. */
+  #settle(mode: number): void {
+    const s = this.#s;
+    if (!s.isCounting || mode > MODE_PERIODIC) return;
+    const spanNs = s.initialCount * this.#tickNs;
+    const periods = Math.floor((this.#clock.nowNs() - s.startNs) / spanNs);
+    if (periods <= 0) return;
+    if (mode === MODE_PERIODIC) s.startNs += periods * spanNs;
+    else {
+      s.isCounting = false;
+      this.#fire();
+    }
   }
 
   /** Arms the host-side timer for what the registers say. */
@@ -129,22 +151,19 @@ export class ApicTimer {
       this.#timer.cancel();
       return;
     }
-    const ticks = deadlineHi * 2 ** 32 + deadlineLo - tsc.nowTicks();
-    const delayNs = Math.max(0, Math.ceil((ticks * 1e9) / tsc.frequencyHz));
-    this.#timer.arm(this.#clock.nowNs() + delayNs);
+    this.#timer.arm(Math.max(this.#nextTickNs(), this.#clock.nowNs()));
   }
 
   #armCount(): void {
-    const { initialCount, startNs } = this.#s;
-    if (initialCount === 0 || this.#mode > MODE_PERIODIC) {
+    const { initialCount, startNs, isCounting } = this.#s;
+    if (initialCount === 0 || !isCounting || this.#mode > MODE_PERIODIC) {
       this.#timer.cancel();
       return;
     }
     const nowNs = this.#clock.nowNs();
     const spanNs = initialCount * this.#tickNs;
     if (this.#mode === MODE_ONE_SHOT) {
-      if (this.#s.isCounting) this.#timer.arm(startNs + spanNs);
-      else this.#timer.cancel();
+      this.#timer.arm(startNs + spanNs);
       return;
     }
     const nextNs = startNs + (Math.floor((nowNs - startNs) / spanNs) + 1) * spanNs;
@@ -153,11 +172,11 @@ export class ApicTimer {
 
   #expired(): void {
     if (this.#mode === MODE_TSC_DEADLINE) {
-      const { deadlineLo, deadlineHi } = this.#s;
-      if (this.#tsc !== undefined && this.#tsc.nowTicks() < deadlineHi * 2 ** 32 + deadlineLo) {
+      if (this.#tsc !== undefined && this.#ticksToDeadline() > 0) {
         this.#timer.arm(Math.max(this.#nextTickNs(), this.#clock.nowNs() + 1));
         return;
       }
+      this.#timer.cancel();
       this.#s.deadlineLo = 0;
       this.#s.deadlineHi = 0;
     } else if (this.#mode === MODE_PERIODIC) this.#armCount();
@@ -165,9 +184,11 @@ export class ApicTimer {
     this.#fire();
   }
 
+  #ticksToDeadline(): number {
+    return this.#s.deadlineHi * 2 ** 32 + this.#s.deadlineLo - this.#tsc!.nowTicks();
+  }
+
   #nextTickNs(): number {
-    const tsc = this.#tsc!;
-    const ticks = this.#s.deadlineHi * 2 ** 32 + this.#s.deadlineLo - tsc.nowTicks();
-    return this.#clock.nowNs() + Math.ceil((ticks * 1e9) / tsc.frequencyHz);
+    return this.#clock.nowNs() + Math.ceil((this.#ticksToDeadline() * 1e9) / this.#tsc!.frequencyHz);
   }
 }

@@ -186,12 +186,48 @@ test('timer: TSC deadline', () => {
   write(apic, 0xb0, 0);
   assert.deepEqual(apic.readMsr(0x6e0), { lo: 0, hi: 0 });
   apic.writeMsr(0x6e0, 1, 0);
-  advance(0);
   assert.equal(apic.acknowledge(), 0x42, 'a deadline in the past');
   write(apic, 0xb0, 0);
   apic.writeMsr(0x6e0, 0xffffffff, 0xffffffff);
   advance(1e12);
   assert.ok(!cpu.pending);
+});
+
+test('timer: a change between one-shot and periodic goes on counting, or stays at zero', () => {
+  const { apic, advance } = world();
+  write(apic, 0x3e0, 0xb);
+  write(apic, 0x320, 0x10040);
+  write(apic, 0x380, 1000);
+  advance(600);
+  write(apic, 0x320, 0x30040);
+  assert.equal(read(apic, 0x390), 400);
+  advance(2500);
+  assert.equal(read(apic, 0x390), 900);
+  write(apic, 0x320, 0x10040);
+  assert.equal(read(apic, 0x390), 900);
+  advance(1000);
+  assert.equal(read(apic, 0x390), 0);
+  write(apic, 0x320, 0x30040);
+  advance(10);
+  assert.equal(read(apic, 0x390), 0);
+});
+
+test('IA32_APIC_BASE: address bits that the processor has not fault; switching off gives the id back', () => {
+  const { apic } = world();
+  const narrow = new LocalApic(
+    { id: 2, isBootProcessor: false, hasX2Apic: false, physicalBits: 40 },
+    new ApicBus(),
+    new Cpu(),
+    new TimerQueue(new ManualClock()),
+  );
+  assert.ok(!narrow.writeMsr(0x1b, 0xfee00800, 0x100));
+  assert.ok(narrow.writeMsr(0x1b, 0xfee00800, 0xff));
+  write(narrow, 0x20, 5 << 24);
+  assert.equal(read(narrow, 0x20), 5 << 24);
+  assert.ok(narrow.writeMsr(0x1b, 0xfee00000, 0));
+  assert.ok(narrow.writeMsr(0x1b, 0xfee00800, 0));
+  assert.equal(read(narrow, 0x20), 2 << 24);
+  assert.ok(apic.writeMsr(0x1b, 0xfee00900, 0xfffff));
 });
 
 test('I/O APIC: edge, level with remote IRR and EOI, mask', () => {

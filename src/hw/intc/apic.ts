@@ -72,6 +72,8 @@ export interface LocalApicOptions {
   readonly id: number;
   readonly isBootProcessor: boolean;
   readonly hasX2Apic: boolean;
+  /** Width of physical addresses: IA32_APIC_BASE takes no more. Default 52. */
+  readonly physicalBits?: number;
   /** Undefined: no TSC-deadline mode. */
   readonly tsc?: TscSource;
   /** The 8259 pair, whose output is wired to LINT0. */
@@ -310,7 +312,7 @@ export class LocalApic implements LocalApicPort, ApicBusAgent, MmioDevice, Devic
   #writeBase(lo: number, hi: number): boolean {
     const s = this.#s;
     const known = ~0xfff | reg.BASE_BSP | reg.BASE_ENABLE | (this.#options.hasX2Apic ? reg.BASE_X2APIC : 0);
-    if ((lo & ~known) !== 0 || hi >= 2 ** 20) return false;
+    if ((lo & ~known) !== 0 || hi >= 2 ** ((this.#options.physicalBits ?? 52) - 32)) return false;
     const enable = (lo & reg.BASE_ENABLE) !== 0;
     const x2Apic = (lo & reg.BASE_X2APIC) !== 0;
     if (x2Apic && !enable) return false;
@@ -325,6 +327,8 @@ export class LocalApic implements LocalApicPort, ApicBusAgent, MmioDevice, Devic
       s.ldr = reg.x2ApicLdr(s.id);
     }
     if (!enable && wasEnabled) {
+      // SDM Vol. 3A 10.4.3: once disabled it comes back as after power-on
+      s.id = this.#options.id;
       this.#resetRegisters();
       if (this.#options.isBootProcessor) s.lvt[reg.LVT_LINT0] = DELIVERY_EXTINT << 8;
     }

@@ -11,6 +11,7 @@ import { PciBus } from '../pci/pci-bus.ts';
 import type { PciFunction } from '../pci/pci-device.ts';
 import { I6300Esb } from '../watchdog/i6300esb.ts';
 import { Edu } from './edu.ts';
+import { PciTestDev } from './pci-testdev.ts';
 import { PvPanic, PvPanicPci } from './pvpanic.ts';
 
 const BAR = 0x8000_0000;
@@ -172,5 +173,28 @@ test('vmgenid: the identifier lies in memory in its own byte order', () => {
 });
 
 testStateRoundTrip('edu', () => edu(world()));
+testStateRoundTrip('pci-testdev', () => {
+  const device = new PciTestDev(65536);
+  world().plug(device.pci);
+  return device;
+});
 testStateRoundTrip('i6300esb', () => watchdog(world()));
 testStateRoundTrip('vmgenid', () => new VmGenId(new Uint8Array(16), world().memory));
+
+test('pci-testdev counts the writes that a test asks for', () => {
+  const w = world();
+  const device = new PciTestDev();
+  w.plug(device.pci);
+  const at = (offset: number): number => w.memory.read(BAR + offset, 4);
+  w.memory.write(BAR, 1, 2);
+  assert.equal(w.memory.read(BAR + 1, 1), 1);
+  assert.equal(at(12), 0);
+  const target = BAR + at(4);
+  w.memory.write(target, 1, at(8));
+  w.memory.write(target, 1, at(8) ^ 1);
+  assert.equal(at(12), 1);
+  const name = Array.from({ length: 22 }, (_, i) => w.memory.read(BAR + 16 + i, 1));
+  assert.equal(String.fromCharCode(...name), 'mmio-datamatch-eventfd');
+  w.memory.write(BAR, 1, 3);
+  assert.equal(w.memory.read(BAR + 1, 1), 0, 'no such test');
+});

@@ -94,6 +94,13 @@ export function raiseTaskTrap(): void {
   raise(V_DB, 0, 0);
 }
 
+/** The trap behind an instruction that has stored RIP. */
+export function raiseStep(): void {
+  set(RESTORE, 0);
+  set(DR6, get(DR6) | DR6_BS);
+  raise(V_DB, 0, 0);
+}
+
 export function end_of_insn(next: i64, translated: i64): void {
   const was = <i32>translated;
   set(RIP, next);

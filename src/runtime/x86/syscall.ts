@@ -1,7 +1,8 @@
 // SYSCALL, SYSRET, SYSENTER, SYSEXIT, SWAPGS (SDM Vol. 2B, AMD64 APM Vol. 3).
 
-import { AT_DB, AT_G, AT_L, AT_P, AT_S, CR0_PE, EFER_SCE, FL_IF, FL_RF, FL_VM } from './bits';
+import { AT_DB, AT_G, AT_L, AT_P, AT_S, CR0_PE, EFER_SCE, FL_IF, FL_RF, FL_TF, FL_VM } from './bits';
 import { vendorIsIntel } from './cpuid';
+import { raiseStep } from './debug';
 import { rflags, setFlags } from './flags';
 import { updateHflags } from './hflags';
 import {
@@ -23,6 +24,11 @@ function flatCode(selector: i32, level: i32, long: bool): void {
 }
 function flatStack(selector: i32, level: i32): void {
   setSeg(SS, selector, 0, 0xffff_ffff, AT_P | AT_S | 3 | AT_G | AT_DB | (level << 5));
+}
+
+/** SYSCALL and SYSRET trap if TF is set behind them, whatever it was before. */
+function trapIfStepping(): void {
+  if ((eflags() & FL_TF) != 0) raiseStep();
 }
 
 export function syscall(next: i64): void {
@@ -47,6 +53,7 @@ export function syscall(next: i64): void {
   }
   flatStack(selector + 8, 0);
   updateHflags();
+  trapIfStepping();
 }
 
 export function sysret(opsize: i64): void {
@@ -72,6 +79,7 @@ export function sysret(opsize: i64): void {
   if ((h & HF_LMA) != 0) setFlags(reg(R11) & SYSRET_FLAGS);
   else set(EFLAGS, eflags() | FL_IF);
   updateHflags();
+  trapIfStepping();
 }
 
 export function sysenter(): void {

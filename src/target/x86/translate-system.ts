@@ -337,7 +337,7 @@ function rdpid(t: Translator): void {
 
 function sysret(t: Translator): void {
   t.call(HELPER.sysret, undefined, t.constant(t.opSize === 8 ? 8 : 4));
-  t.endRipStored();
+  t.endRipStored(false);
 }
 
 function sysexit(t: Translator): void {
