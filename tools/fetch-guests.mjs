@@ -65,7 +65,7 @@ function main(args) {
   if (args.includes('--list')) return console.log(Object.keys(GUESTS).join('\n'));
   if (args.includes('--help') || args.includes('-h') || names.length === 0) return console.log(HELP);
   const started = Date.now();
-  fetchGuests(names.includes('all') ? Object.keys(GUESTS) : names, {
+  fetchGuests(names.includes('all') ? Object.keys(GUESTS).filter((name) => !GUESTS[name].optional) : names, {
     force: args.includes('--force'),
     log: (text) => console.log(`[${((Date.now() - started) / 1000).toFixed(1).padStart(6)} s] ${text}`),
   });

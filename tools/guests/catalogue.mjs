@@ -4,6 +4,7 @@ import { copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path';
 import { GuestError } from './apt.mjs';
 import { writeCpio } from './cpio.mjs';
+import { makeDebianDisk } from './debian-disk.mjs';
 import { buildInitramfs } from './initramfs.mjs';
 import { extractVmlinux } from './vmlinux.mjs';
 
@@ -142,4 +143,10 @@ export const GUESTS = {
   'installer-i386': installer('i386'),
   'busybox-i386': busybox('busybox-static:i386', 'initramfs with a shell, 32-bit'),
   '686-pae': kernel('linux-image-686-pae:i386', '32-bit kernel with PAE'),
+  'debian-disk': {
+    about: 'Debian with systemd, installed by debootstrap on a disk with GRUB (needs root and a build)',
+    files: ['vmlinuz', 'initrd.img', 'debian.qcow2'],
+    optional: true,
+    make: makeDebianDisk,
+  },
 };
