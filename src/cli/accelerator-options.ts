@@ -3,7 +3,7 @@ import type { AcceleratorConfig } from '../system/config.ts';
 import { UserError } from '../util/errors.ts';
 import { OptionList } from '../util/option-list.ts';
 
-export const ACCELERATOR_NAMES: readonly string[] = ['tcg', 'kvm'];
+export const ACCELERATOR_NAMES: readonly string[] = ['tcg', 'kvm', 'qtest'];
 const IRQCHIP = ['on', 'split', 'off'] as const;
 type Irqchip = (typeof IRQCHIP)[number];
 
@@ -65,5 +65,6 @@ function accelerator(
 ): AcceleratorConfig {
   if (name === 'tcg') return { kind: 'tcg', tier };
   if (name === 'kvm') return { kind: 'kvm', irqchip: irqchip ?? 'on' };
-  throw new UserError('UnknownAccelerator', `${what}: unknown accelerator "${name}" (tcg and kvm are known)`);
+  if (name === 'qtest') return { kind: 'qtest' };
+  throw new UserError('UnknownAccelerator', `${what}: unknown accelerator "${name}" (-accel help lists them)`);
 }

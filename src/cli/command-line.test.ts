@@ -191,6 +191,7 @@ test('accelerators are tried in the order given', () => {
   assert.deepEqual(accelerators(), [tcg]);
   assert.deepEqual(accelerators('-enable-kvm'), [kvm]);
   assert.deepEqual(accelerators('-accel', 'kvm:tcg'), [kvm, tcg]);
+  assert.deepEqual(accelerators('-accel', 'qtest'), [{ kind: 'qtest' }]);
   assert.deepEqual(accelerators('-accel', 'kvm', '-accel', 'tcg,tier=jit'), [
     kvm,
     { kind: 'tcg', tier: 'jit' },
