@@ -8,6 +8,8 @@ export interface Clock {
 /** Civil time for real-time clocks, in milliseconds since 1970-01-01T00:00:00 (in the zone the guest shall see). */
 export interface WallClock {
   nowMs(): number;
+  /** Nanoseconds since a time near now; absent: no better than `nowMs` tells. */
+  nsSince?(ms: number): number;
 }
 
 /** A clock moved by hand: deterministic runs (`-icount`) and tests. */
@@ -73,14 +75,20 @@ export class VirtualClock implements Clock {
 /** Civil time that starts at `startMs` and then follows a clock: `-rtc base=…,clock=vm`. */
 export class OffsetWallClock implements WallClock {
   readonly #clock: Clock;
-  readonly #offsetMs: number;
+  readonly #startMs: number;
+  readonly #startNs: number;
 
   constructor(clock: Clock, startMs: number) {
     this.#clock = clock;
-    this.#offsetMs = startMs - clock.nowNs() / 1e6;
+    this.#startMs = startMs;
+    this.#startNs = clock.nowNs();
   }
 
   nowMs(): number {
-    return this.#offsetMs + this.#clock.nowNs() / 1e6;
+    return this.#startMs + (this.#clock.nowNs() - this.#startNs) / 1e6;
+  }
+
+  nsSince(ms: number): number {
+    return (this.#startMs - ms) * 1e6 + (this.#clock.nowNs() - this.#startNs);
   }
 }

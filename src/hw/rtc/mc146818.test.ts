@@ -154,6 +154,36 @@ test('reset keeps time and RAM, clears enables and flags', () => {
   assert.equal(rtc.peek(0x15), 0x80);
 });
 
+test('update in progress is exact to the nanosecond', () => {
+  const { set, get, advance } = world();
+  const hold = Math.floor(8e9 / 32768);
+  set(10, 0x76);
+  set(0, 0x10);
+  set(10, 0x26);
+  advance(0.5e9 - hold - 1);
+  assert.equal(get(10) & 0x80, 0);
+  advance(1);
+  assert.equal(get(10) & 0x80, 0x80);
+  assert.equal(get(0), 0x10);
+  advance(hold);
+  assert.equal(get(10) & 0x80, 0);
+  assert.equal(get(0), 0x11);
+});
+
+test('a new periodic rate counts on from the last period', () => {
+  const { set, get, advance, irq } = world();
+  set(10, 0x2d);
+  set(11, 0x42);
+  advance(0.125e9);
+  assert.ok(irq.level);
+  get(12);
+  set(10, 0x2f);
+  advance(0.5e9 - 1);
+  assert.ok(!irq.level);
+  advance(1);
+  assert.ok(irq.level);
+});
+
 testStateRoundTrip('mc146818', () => world().rtc);
 testHostileInput('mc146818', () => {
   const { rtc, timers, clock } = world();

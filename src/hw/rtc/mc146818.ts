@@ -38,21 +38,25 @@ const C_ALARM = 0x20;
 const C_UPDATE = 0x10;
 const C_IRQF = 0x80;
 const D_VALID = 0x80;
+const SECOND_NS = 1e9;
 /** UIP is set 244 µs before an update (data sheet, figure 15): 8 periods of the 32 768 Hz time base. */
-const UIP_SECONDS = 8 / 32768;
+const UIP_NS = Math.floor((8 * SECOND_NS) / 32768);
 /** The first update comes half a second after the divider starts. */
-const DIVIDER_START_SECONDS = 0.5;
+const DIVIDER_START_NS = SECOND_NS / 2;
 
-const schema = defineState('mc146818', 1, {
+const schema = defineState('mc146818', 2, {
   index: below(128),
   /** Registers and RAM; time bytes are valid only while the clock stands. */
   cmos: bytes(128),
-  /** The guest's time minus the wall clock, in seconds. */
-  offset: num(),
+  /** The guest's time was `baseSecond` (since 1970) `baseNs` before the wall clock showed `baseMs`; each of them whole. */
+  baseSecond: num(),
+  baseMs: num(),
+  baseNs: num(),
   /** The guest's time, in whole seconds, when update and alarm flags were last worked out. */
   checkedSecond: num(),
-  /** The same for the periodic flag, in periods since the clock's zero. */
+  /** The same for the periodic flag, in periods since `periodOriginNs` of virtual time. */
   checkedPeriod: num(),
+  periodOriginNs: num(),
 });
 
 export class Mc146818 implements MmioDevice, Device {
@@ -74,7 +78,11 @@ export class Mc146818 implements MmioDevice, Device {
     cmos[REG_A] = 0x26;
     cmos[REG_B] = 0x02;
     cmos[REG_D] = D_VALID;
-    this.#s.checkedSecond = Math.floor(this.#now());
+    const nowMs = Math.floor(wall.nowMs());
+    this.#s.baseMs = nowMs;
+    this.#s.baseSecond = Math.floor(nowMs / 1000);
+    this.#s.baseNs = (nowMs - this.#s.baseSecond * 1000) * 1e6;
+    this.#s.checkedSecond = this.#second();
     this.#s.checkedPeriod = this.#periods();
     this.vmstate = stateful(schema, this.#s, { postLoad: () => this.#schedule() });
   }
@@ -117,9 +125,24 @@ export class Mc146818 implements MmioDevice, Device {
     return (cmos[REG_B]! & B_SET) !== 0 || (cmos[REG_A]! & 0x60) === 0x60;
   }
 
-  /** The guest's time in seconds since 1970, with fraction. */
-  #now(): number {
-    return this.#wall.nowMs() / 1000 + this.#s.offset;
+  #wallNsSince(ms: number): number {
+    return Math.floor(this.#wall.nsSince?.(ms) ?? (this.#wall.nowMs() - ms) * 1e6);
+  }
+
+  /** The guest's time in nanoseconds since `baseSecond`. */
+  #sinceBaseNs(): number {
+    return this.#wallNsSince(this.#s.baseMs) + this.#s.baseNs;
+  }
+
+  /** The guest's time in whole seconds since 1970. */
+  #second(): number {
+    return this.#s.baseSecond + Math.floor(this.#sinceBaseNs() / SECOND_NS);
+  }
+
+  /** What of the present second has passed. */
+  #fractionNs(): number {
+    const ns = this.#sinceBaseNs();
+    return ns - Math.floor(ns / SECOND_NS) * SECOND_NS;
   }
 
   #readRegister(index: number): number {
@@ -140,7 +163,7 @@ export class Mc146818 implements MmioDevice, Device {
         return cmos[index]!;
       default:
         if ((index <= REG_YEAR || index === REG_CENTURY) && !this.#stands) {
-          secondsToRegisters(Math.floor(this.#now()), cmos, cmos[REG_B]!);
+          secondsToRegisters(this.#second(), cmos, cmos[REG_B]!);
         }
         return cmos[index]!;
     }
@@ -160,14 +183,15 @@ export class Mc146818 implements MmioDevice, Device {
     const cmos = this.#s.cmos;
     const stood = this.#stands;
     const divider = cmos[REG_A]! & 0x60;
-    if (!stood) secondsToRegisters(Math.floor(this.#now()), cmos, cmos[REG_B]!);
+    const before = this.#periodNs();
+    if (!stood) secondsToRegisters(this.#second(), cmos, cmos[REG_B]!);
     if (index === REG_A) cmos[REG_A] = value & 0x7f;
     // Setting SET clears the update-ended enable (data sheet, "SET").
     else cmos[REG_B] = (value & B_SET) !== 0 ? value & ~0x10 : value;
-    if (index === REG_A) this.#s.checkedPeriod = this.#periods();
+    if (this.#periodNs() !== before) this.#changePeriod(before);
     if (!stood || this.#stands) return;
     const dividerStarted = divider === 0x60 && index === REG_A;
-    this.#setTime(dividerStarted ? DIVIDER_START_SECONDS : this.#fraction());
+    this.#setTime(dividerStarted ? DIVIDER_START_NS : this.#fractionNs());
   }
 
   #writeTime(index: number, value: number): void {
@@ -177,38 +201,42 @@ export class Mc146818 implements MmioDevice, Device {
       cmos[index] = value;
       return;
     }
-    secondsToRegisters(Math.floor(this.#now()), cmos, cmos[REG_B]!);
+    secondsToRegisters(this.#second(), cmos, cmos[REG_B]!);
     cmos[index] = value;
-    this.#setTime(this.#fraction());
+    this.#setTime(this.#fractionNs());
   }
 
-  #fraction(): number {
-    const now = this.#now();
-    return now - Math.floor(now);
-  }
-
-  /** Takes the time from the registers; the second is `fraction` old. */
-  #setTime(fraction: number): void {
-    const cmos = this.#s.cmos;
-    const seconds = registersToSeconds(cmos, cmos[REG_B]!);
-    this.#s.offset = seconds + fraction - this.#wall.nowMs() / 1000;
-    this.#s.checkedSecond = seconds;
+  /** Takes the time from the registers; so much of the second has passed. */
+  #setTime(fractionNs: number): void {
+    const s = this.#s;
+    s.baseSecond = registersToSeconds(s.cmos, s.cmos[REG_B]!);
+    s.baseMs = Math.floor(this.#wall.nowMs());
+    s.baseNs = fractionNs - this.#wallNsSince(s.baseMs);
+    s.checkedSecond = s.baseSecond;
   }
 
   #updateInProgress(): boolean {
-    return !this.#stands && this.#fraction() >= 1 - UIP_SECONDS;
+    return !this.#stands && this.#fractionNs() >= SECOND_NS - UIP_NS;
   }
 
-  /** Seconds of one period of the periodic interrupt; 0 for none (data sheet, table 5, 32.768 kHz column). */
-  #periodSeconds(): number {
+  /** One period of the periodic interrupt; 0 for none (data sheet, table 5, 32.768 kHz column). */
+  #periodNs(): number {
     const rate = this.#s.cmos[REG_A]! & 15;
     if (rate === 0) return 0;
-    return 2 ** ((rate <= 2 ? rate + 7 : rate) - 1) / 32768;
+    return (2 ** ((rate <= 2 ? rate + 7 : rate) - 1) * SECOND_NS) / 32768;
   }
 
   #periods(): number {
-    const period = this.#periodSeconds();
-    return period === 0 ? 0 : Math.floor(this.#timers.nowNs() / 1e9 / period);
+    const period = this.#periodNs();
+    return period === 0 ? 0 : Math.floor((this.#timers.nowNs() - this.#s.periodOriginNs) / period);
+  }
+
+  /** A new rate counts on from the last period that the old one completed. */
+  #changePeriod(beforeNs: number): void {
+    const s = this.#s;
+    if (beforeNs === 0) s.periodOriginNs = this.#timers.nowNs();
+    else s.periodOriginNs += s.checkedPeriod * beforeNs;
+    s.checkedPeriod = this.#periods();
   }
 
   #flagsWithIrq(): number {
@@ -222,10 +250,10 @@ export class Mc146818 implements MmioDevice, Device {
     const s = this.#s;
     const periods = this.#periods();
     if (periods !== s.checkedPeriod) {
-      if (this.#periodSeconds() > 0) s.cmos[REG_C]! |= C_PERIODIC;
+      if (this.#periodNs() > 0) s.cmos[REG_C]! |= C_PERIODIC;
       s.checkedPeriod = periods;
     }
-    const second = Math.floor(this.#now());
+    const second = this.#second();
     if (second === s.checkedSecond) return;
     if (second > s.checkedSecond && !this.#stands) {
       s.cmos[REG_C]! |= C_UPDATE;
@@ -245,16 +273,16 @@ export class Mc146818 implements MmioDevice, Device {
     const wanted = this.#s.cmos[REG_B]! & ~this.#s.cmos[REG_C]! & 0x70;
     const nowNs = this.#timers.nowNs();
     let nextNs = Number.POSITIVE_INFINITY;
-    const period = this.#periodSeconds();
+    const period = this.#periodNs();
     if ((wanted & C_PERIODIC) !== 0 && period > 0) {
-      nextNs = Math.ceil((this.#s.checkedPeriod + 1) * period * 1e9);
+      nextNs = Math.ceil(this.#s.periodOriginNs + (this.#s.checkedPeriod + 1) * period);
     }
     if ((wanted & (C_UPDATE | C_ALARM)) !== 0 && !this.#stands) {
-      const second = Math.floor(this.#now());
+      const second = this.#second();
       const alarm =
         (wanted & C_ALARM) !== 0 ? nextAlarm(second, this.#s.cmos, this.#s.cmos[REG_B]!) : Infinity;
       const target = (wanted & C_UPDATE) !== 0 ? second + 1 : alarm;
-      nextNs = Math.min(nextNs, nowNs + Math.ceil((target - this.#now()) * 1e9) + 1000);
+      nextNs = Math.min(nextNs, nowNs + (target - second) * SECOND_NS - this.#fractionNs() + 1000);
     }
     if (nextNs === Number.POSITIVE_INFINITY) this.#timer.cancel();
     else this.#timer.arm(Math.max(nextNs, nowNs + 1));
