@@ -66,5 +66,8 @@ function accelerator(
   if (name === 'tcg') return { kind: 'tcg', tier };
   if (name === 'kvm') return { kind: 'kvm', irqchip: irqchip ?? 'on' };
   if (name === 'qtest') return { kind: 'qtest' };
-  throw new UserError('UnknownAccelerator', `${what}: unknown accelerator "${name}" (-accel help lists them)`);
+  throw new UserError(
+    'UnknownAccelerator',
+    `${what}: unknown accelerator "${name}" (-accel help lists them)`,
+  );
 }

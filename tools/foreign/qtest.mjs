@@ -126,8 +126,13 @@ async function main(args) {
   const names = args.filter((arg) => !arg.startsWith('--'));
   const timeout = args.find((arg) => arg.startsWith('--timeout='))?.slice(10);
   const pattern = args.find((arg) => arg.startsWith('--match='))?.slice(8);
-  const options = { ...(pattern && { pattern }), ...(names.length > 0 && { only: names }), ...(timeout && { timeout: Number(timeout) }) };
+  const options = {
+    ...(pattern && { pattern }),
+    ...(names.length > 0 && { only: names }),
+    ...(timeout && { timeout: Number(timeout) }),
+  };
   if (!(await runQtest(directory, options))) process.exitCode = 1;
 }
 
-if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) await main(process.argv.slice(2));
+if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href)
+  await main(process.argv.slice(2));
