@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
 import { TcgMemory } from '../accel/tcg/tcg-memory.ts';
 import { type TcgTier, TcgVcpu } from '../accel/tcg/tcg-vcpu.ts';
 import { webAssembly } from '../accel/tcg/webassembly.ts';
+import { REQUEST_RETURN } from '../runtime/tcg/layout.ts';
 import {
   CR0,
   CR2,
@@ -124,6 +126,13 @@ const DATA_SEGMENTS = [
   [GS, I_GS],
 ] as const;
 
+const TICK_MS = 100;
+const TICKS = 20;
+const TICKER = `
+  const { words, index, bits, ms } = require('node:worker_threads').workerData;
+  setInterval(() => Atomics.or(words, index, bits), ms);
+`;
+
 let runtimeModule: object | undefined;
 
 /** One tier of the translator, running user code under the tables of a minimal kernel. */
@@ -215,10 +224,24 @@ export class EmulatedCpu implements OracleCpu {
     this.bits = bits;
   }
 
+  /**
+   * From now on another thread interrupts the vCPU every TICK_MS, which the code under test must not notice, and a case that is
+   * interrupted TICKS times ends with VECTOR_TIMEOUT.
+   */
+  limitTime(): void {
+    const workerData = {
+      words: new Int32Array(this.u8.buffer),
+      index: this.cpu.exitRequestAddress >> 2,
+      bits: REQUEST_RETURN,
+      ms: TICK_MS,
+    };
+    new Worker(TICKER, { eval: true, workerData }).unref();
+  }
+
   run(): void {
     this.enter();
     let exit = this.cpu.run();
-    for (let i = 0; exit.kind === 'interrupted' && i < 1000; i++) exit = this.cpu.run();
+    for (let i = 0; exit.kind === 'interrupted' && i < TICKS; i++) exit = this.cpu.run();
     this.leave();
     if (exit.kind === 'halted') return this.readFrame();
     this.out.setUint32(I_VECTOR, exit.kind === 'shutdown' ? VECTOR_SHUTDOWN : VECTOR_TIMEOUT, true);

@@ -10,6 +10,8 @@ import { hostFeatures } from './host-features.ts';
 const args = process.argv.slice(2);
 /** Regions run a few times each: optimising them costs more than it gains. */
 const V8_FLAGS = ['--liftoff-only'];
+/** A child that does not get to its next seed in this time is stopped. */
+const STUCK_MS = 120_000;
 
 function option(name: string, otherwise: number): number {
   const at = args.indexOf(`--${name}`);
@@ -42,20 +44,24 @@ function attempt(
   );
   let last = seed;
   let text = '';
+  // the processors stop endless programs themselves; this is for what they do not notice
+  const watchdog = setTimeout(() => run.kill('SIGKILL'), STUCK_MS);
   (run.stdio[3] as NodeJS.ReadableStream).on('data', (chunk: Buffer) => {
     last = chunk.readUInt32LE((chunk.length & ~3) - 4);
+    watchdog.refresh();
   });
   (run.stdio[4] as NodeJS.ReadableStream).on('data', (chunk: Buffer) => {
     text += chunk.toString();
   });
   return new Promise((resolve) => {
-    run.on('close', (code, signal) =>
+    run.on('close', (code, signal) => {
+      clearTimeout(watchdog);
       resolve({
         result: text ? (JSON.parse(text) as FuzzResult) : undefined,
         last,
         how: signal ?? `status ${code}`,
-      }),
-    );
+      });
+    });
   });
 }
 

@@ -1,8 +1,10 @@
 import type { FeatureSet } from '../target/x86/features.ts';
 import { ARITHMETIC_FLAGS, flagsRead, undefinedAfter } from './flag-effects.ts';
+import { type Item, without } from './fuzz-items.ts';
+import { randomSpecial } from './fuzz-special.ts';
 import { allRows, casesOf, type LabelledRow, whyNot } from './generate.ts';
 import type { Bits } from './image.ts';
-import { codeBytes, type OracleCase } from './oracle-case.ts';
+import type { OracleCase } from './oracle-case.ts';
 import type { Random } from './random.ts';
 import { isComparable } from './session.ts';
 
@@ -11,24 +13,13 @@ import { isComparable } from './session.ts';
 /** RBX, RSI and RDI point into the data window, RSP to the stack; RBP counts loops. */
 export const POINTERS: readonly number[] = [3, 6, 7];
 const RESERVED: ReadonlySet<number> = new Set([3, 4, 5, 6, 7]);
-const RBP = 5;
 
-/** Instructions whose operands, effects or results do not suit a sequence. */
-const EXCLUDED =
-  /^(call|jmp|ret|retf|iret|int|into|j|loop|syscall|sys|hlt|popf|pusha|popa|enter|leave|bound|les|lds|lss|lfs|lgs|in|out|ins|outs|std|fxrstor|xrstor|fldenv|frstor|fnstenv|fnsave|fxsave|xsave|fnstsw|ldmxcsr|f2xm1|fyl2x|fyl2xp1|fptan|fpatan|fsin|fcos|fsincos|maskmov|vmaskmovdqu|movs|cmps|stos|lods|scas|xlatb|ud|lar|lsl|verr|verw|rdfsbase|rdgsbase|wrfsbase|wrgsbase|xgetbv|clflush|clwb|prefetch|cpuid|monitor|mwait|sti|cli|vgather|vpgather|cmpxchg16b)/;
+/** Mnemonics, or their beginnings, whose operands, effects or results do not suit a sequence. */
+const EXCLUDED_BEGINNINGS =
+  /^(call|jmp|loop|jcxz|ret|iret|int\d?$|into|sys|hlt|popf|pusha|popa|enter|leave|bound|in$|out$|ins$|outs$|fxrstor|xrstor|fnstenv|fnsave|fxsave|xsave|fnstsw|ldmxcsr|f2xm1|fyl2x|fptan|fpatan|fsin|fcos|maskmov|vmaskmovdqu|xlatb|ud\d|verr|verw|rdfsbase|rdgsbase|wrfsbase|wrgsbase|xgetbv|clflush|clwb|prefetch|cpuid|monitor|mwait|inv|vgather|vpgather|cmpxchg16b)/;
+const EXCLUDED = /^(j|les|lds|lss|lfs|lgs|lar|lsl|sti|cli|std|movs|cmps|stos|lods|scas)$/;
 /** Two-operand forms with a segment register, control register or implied stack pointer that is loaded. */
 const EXCLUDED_ROWS = /Sw|[CDEFGS]S$|Cn|Dn| 8f\/0| 58 /;
-
-export type Item =
-  | { readonly kind: 'insn'; readonly c: OracleCase }
-  /** A conditional jump over the next items. */
-  | { readonly kind: 'skip'; readonly condition: number; readonly count: number }
-  /** Ends a loop that begins `back` items earlier: DEC EBP, JNZ. */
-  | { readonly kind: 'loop'; readonly back: number }
-  /** Overwrites the immediate of a later or earlier `target` item. */
-  | { readonly kind: 'store'; readonly target: number; readonly value: number }
-  /** ADD r32, imm8. */
-  | { readonly kind: 'target'; readonly register: number; readonly value: number };
 
 export interface Program {
   readonly bits: Bits;
@@ -38,6 +29,9 @@ export interface Program {
 }
 
 const CONDITION_FLAGS = [0x800, 0x1, 0x40, 0x41, 0x80, 0x4, 0x880, 0x8c0];
+
+const isExcluded = (name: string): boolean =>
+  EXCLUDED.test(name) || name.split('|').some((each) => EXCLUDED_BEGINNINGS.test(each));
 
 /** Instructions that suit sequences, by mode. */
 export class Pool {
@@ -50,8 +44,7 @@ export class Pool {
 
   constructor(host: FeatureSet) {
     this.rows = allRows().filter(
-      (r) =>
-        whyNot(r, host) === undefined && !EXCLUDED.test(r.row.name) && !EXCLUDED_ROWS.test(` ${r.label}`),
+      (r) => whyNot(r, host) === undefined && !isExcluded(r.row.name) && !EXCLUDED_ROWS.test(` ${r.label}`),
     );
     for (const row of this.rows) {
       for (const c of casesOf(row, { host, breadth: 12 })) {
@@ -115,6 +108,19 @@ function suits(c: OracleCase): boolean {
   return POINTERS.includes(ea.base) && ea.index < 0 && Math.abs(ea.disp) < 0x1000;
 }
 
+/** Puts a call around some of the items, unless a jump from outside would enter them: the return would have no call. */
+function addCall(items: Item[], random: Random): void {
+  const at = random.below(items.length);
+  const count = random.below(Math.min(items.length - at, 6));
+  const isEntered = items.some((item, i) => {
+    if (item.kind === 'skip' || item.kind === 'indirect') return i < at && i + item.count >= at;
+    return item.kind === 'loop' && i >= at + count && i - item.back >= at;
+  });
+  if (isEntered) return;
+  items.splice(at + count, 0, { kind: 'ret', release: random.chance(20) ? 8 * random.below(4) : 0 });
+  items.splice(at, 0, { kind: 'call', through: random.chance(30) ? random.pick([0, 1, 2]) : -1 });
+}
+
 /** Makes one program. */
 export function generateProgram(pool: Pool, random: Random): Program {
   const bits: Bits = random.chance(75) ? 64 : 32;
@@ -127,8 +133,10 @@ export function generateProgram(pool: Pool, random: Random): Program {
       items.push({ kind: 'loop', back: 1 + random.below(Math.min(items.length, 8)) });
     else if (kind === 2)
       items.push({ kind: 'target', register: random.pick([0, 1, 2]), value: random.below(128) });
+    else if (kind === 3) items.push(randomSpecial(bits, random));
     else items.push({ kind: 'insn', c: pool.pick(bits, random) });
   }
+  if (items.length > 1 && random.chance(25)) addCall(items, random);
   const targets = items.flatMap((item, i) => (item.kind === 'target' ? [i] : []));
   if (targets.length > 0 && random.chance(60)) {
     const at = random.below(items.length);
@@ -148,6 +156,7 @@ function reads(item: Item): number {
 function after(item: Item, before: number): number {
   if (item.kind === 'insn') return undefinedAfter(item.c, before);
   if (item.kind === 'target') return 0;
+  if (item.kind === 'bytes' || item.kind === 'far') return item.definesFlags ? 0 : before;
   if (item.kind === 'loop') return before & ~(ARITHMETIC_FLAGS & ~1);
   return before;
 }
@@ -159,7 +168,8 @@ export function undefinedBefore(items: readonly Item[]): number[] {
     items.forEach((item, i) => {
       const out = after(item, at[i]!);
       at[i + 1]! |= out;
-      if (item.kind === 'skip') at[Math.min(i + 1 + item.count, items.length)]! |= at[i]!;
+      if (item.kind === 'skip' || item.kind === 'indirect')
+        at[Math.min(i + 1 + item.count, items.length)]! |= at[i]!;
       if (item.kind === 'loop') at[Math.max(i - item.back, 0)]! |= out;
     });
   }
@@ -174,75 +184,5 @@ function withoutUndefinedReads(items: readonly Item[]): Item[] {
     const bad = list.findIndex((item, i) => (reads(item) & before[i]!) !== 0);
     if (bad < 0) return list;
     list = without(list, bad);
-  }
-}
-
-/** A program without item `n`; what refers to others follows. */
-export function without(items: readonly Item[], n: number): Item[] {
-  return items.flatMap((item, i): Item[] => {
-    if (i === n) return [];
-    if (item.kind === 'store') {
-      if (item.target === n) return [];
-      return [{ ...item, target: item.target - (item.target > n ? 1 : 0) }];
-    }
-    if (item.kind === 'skip' && n > i && n <= i + item.count) return [{ ...item, count: item.count - 1 }];
-    if (item.kind === 'loop' && n < i && n >= i - item.back) return [{ ...item, back: item.back - 1 }];
-    return [item];
-  });
-}
-
-export interface Assembled {
-  readonly code: Uint8Array;
-  /** Offset of each item and of the end. */
-  readonly offsets: readonly number[];
-}
-
-function itemLength(item: Item, bits: Bits): number {
-  switch (item.kind) {
-    case 'insn':
-      return item.c.code.length / 2;
-    case 'skip':
-      return 2;
-    case 'loop':
-      return bits === 64 ? 4 : 3;
-    case 'store':
-      return 7;
-    default:
-      return 3;
-  }
-}
-
-/** `base`: linear address of the first byte. */
-export function assembleProgram({ bits, items }: Program, base: number): Assembled {
-  const offsets = [0];
-  for (const item of items) offsets.push(offsets.at(-1)! + itemLength(item, bits));
-  const out: number[] = [];
-  items.forEach((item, i) => out.push(...itemBytes(item, i, bits, offsets, base)));
-  return { code: Uint8Array.from(out), offsets };
-}
-
-const le = (n: number): number[] => [n & 255, (n >> 8) & 255, (n >> 16) & 255, n >>> 24];
-
-function itemBytes(item: Item, i: number, bits: Bits, offsets: readonly number[], base: number): number[] {
-  const end = offsets[i + 1]!;
-  switch (item.kind) {
-    case 'insn':
-      return [...codeBytes(item.c.code)];
-    case 'skip': {
-      const target = offsets[Math.min(i + 1 + item.count, offsets.length - 1)]!;
-      return [0x70 | item.condition, (target - end) & 255];
-    }
-    case 'loop': {
-      const target = offsets[Math.max(i - item.back, 0)]!;
-      const decrement = bits === 64 ? [0xff, 0xc8 | RBP] : [0x48 | RBP];
-      return [...decrement, 0x75, (target - end) & 255];
-    }
-    case 'store': {
-      const address = base + offsets[item.target]! + 2;
-      const disp = bits === 64 ? address - (base + end) : address;
-      return [0xc6, 0x05, ...le(disp), item.value];
-    }
-    default:
-      return [0x83, 0xc0 | item.register, item.value];
   }
 }

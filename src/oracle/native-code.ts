@@ -18,6 +18,7 @@ import {
   I_VECTOR,
   I_XSAVE,
   REGION,
+  VECTOR_TIMEOUT,
 } from './image.ts';
 
 // ---- what the native side keeps beside the windows that the cases see
@@ -25,9 +26,10 @@ export const HOST = REGION + 0x80_0000;
 export const HOST_SIZE = 0x2_0000;
 export const INPUT = HOST + 0x1000;
 export const OUTPUT = HOST + 0x2000;
-/** Saved stack pointer, FS base, GS base, MXCSR, x87 control word; 1 while a case runs. */
+/** Saved stack pointer, FS base, GS base, MXCSR, x87 control word; while a case runs 1, then 2 from the first tick on. */
 const SAVED = HOST + 0x3000;
-/** Room for `struct sigaction` and `stack_t`. */
+export const SIGALRM = 14;
+/** Room for `struct sigaction`, `stack_t`, `struct sigevent` and `struct itimerspec`. */
 export const ARGUMENTS = HOST + 0x3100;
 const STACK_TOP = HOST + 0x5000;
 export const SIGNAL_STACK = HOST + 0x8000;
@@ -128,8 +130,11 @@ back:
   cld
   ret
 
-; signal handler: rdx = the context
+; signal handler: edi = the signal, rdx = the context
 fault:
+  cmp edi, ${SIGALRM}
+  je tick
+stopped:
   cmp byte [${SAVED + 32}], 0
   je stray
   mov byte [${SAVED + 32}], 0
@@ -143,6 +148,10 @@ ${CONTEXT.map((r, i) => `  mov rax, [rdx+${context(i)}]\n  mov [${OUTPUT + I_GPR
   movzx eax, word [rdx+${CONTEXT_SEGMENTS + 6}]
   mov [${OUTPUT + I_SS}], eax
   mov eax, [rdx+${CONTEXT_TRAP}]
+  cmp edi, ${SIGALRM}
+  jne trapped
+  mov eax, ${VECTOR_TIMEOUT}
+trapped:
   mov [${OUTPUT + I_VECTOR}], eax
   mov eax, [rdx+${CONTEXT_ERROR}]
   mov [${OUTPUT + I_ERROR}], eax
@@ -153,6 +162,15 @@ ${CONTEXT.map((r, i) => `  mov rax, [rdx+${context(i)}]\n  mov [${OUTPUT + I_GPR
   mov ecx, 104
   rep movsq
   jmp back
+
+; the timer: a case that runs at two ticks is stopped
+tick:
+  cmp byte [${SAVED + 32}], 1
+  ja stopped
+  jb resume
+  mov byte [${SAVED + 32}], 2
+resume:
+  ret
 
 ; not from a case: end the process with a status of its own
 stray:

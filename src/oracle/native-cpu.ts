@@ -26,6 +26,7 @@ import {
   type NativeCode,
   nativeCode,
   OUTPUT,
+  SIGALRM,
   SIGNAL_STACK,
   SIGNAL_STACK_SIZE,
   terminator,
@@ -50,6 +51,10 @@ const MAP_FIXED_NOREPLACE = 0x10_0000;
 const HANDLER_FLAGS = 0x4 | 0x0800_0000 | 0x4000_0000;
 /** SIGILL SIGTRAP SIGBUS SIGFPE SIGSEGV. */
 const SIGNALS = [4, 5, 7, 8, 11];
+const SA_RESTART = 0x1000_0000;
+const CLOCK_THREAD_CPUTIME_ID = 3;
+const SIGEV_THREAD_ID = 4;
+const TICK_NS = 300_000_000n;
 const INT3 = 0xcc;
 
 /** The FFI, or undefined where this host cannot run x86-64 Linux code natively. */
@@ -128,6 +133,28 @@ export class NativeCpu implements OracleCpu {
     at.setBigUint64(16, 0n, true);
     at.setUint32(136, HANDLER_FLAGS, true);
     for (const signal of SIGNALS) sigaction(signal, BigInt(ARGUMENTS), 0n);
+    at.setUint32(136, HANDLER_FLAGS | SA_RESTART, true);
+    sigaction(SIGALRM, BigInt(ARGUMENTS), 0n);
+  }
+
+  /** From now on a case that takes this thread more than some tenths of a second of CPU time ends with VECTOR_TIMEOUT. */
+  limitTime(): void {
+    const libc = this.ffi.load('libc.so.6');
+    const at = new DataView(this.ffi.view(BigInt(ARGUMENTS), 0x200));
+    const create = libc.func('int timer_create(int clock, void *event, void *timer)');
+    const set = libc.func('int timer_settime(void *timer, int flags, void *value, void *old)');
+    const timer = ARGUMENTS + 0x100;
+    for (let i = 0; i < 64; i += 4) at.setUint32(i, 0, true);
+    at.setUint32(8, SIGALRM, true);
+    at.setUint32(12, SIGEV_THREAD_ID, true);
+    at.setUint32(16, process.pid, true);
+    if (Number(create(CLOCK_THREAD_CPUTIME_ID, BigInt(ARGUMENTS), BigInt(timer))) !== 0)
+      throw new Error('timer_create failed');
+    for (const offset of [0, 16]) {
+      at.setBigUint64(offset, 0n, true);
+      at.setBigUint64(offset + 8, TICK_NS, true);
+    }
+    set(at.getBigUint64(0x100, true), 0, BigInt(ARGUMENTS), 0n);
   }
 
   load(code: Uint8Array, at: number, bits: Bits): void {

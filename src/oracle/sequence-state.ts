@@ -15,8 +15,15 @@ export function normaliseSequence(
   const view = new DataView(image.buffer, image.byteOffset, image.byteLength);
   const vector = view.getUint32(I_VECTOR, true);
   const at = view.getUint32(I_RIP, true) - base;
-  let item = vector === NO_VECTOR ? offsets.length - 1 : offsets.indexOf(at);
-  if (item < 0) item = offsets.length - 1;
+  const end = offsets.length - 1;
+  // items of several instructions define flags at their end only
+  let item = end;
+  if (vector !== NO_VECTOR) while (item > 0 && offsets[item]! > at) item--;
+  // a return to anywhere
+  const isElsewhere = vector !== NO_VECTOR && (at < 0 || at > offsets[end]!);
+  const undefinedHere = isElsewhere
+    ? undefinedFlags.reduce((all, each) => all | each, 0)
+    : undefinedFlags[item]!;
   view.setUint16(I_FSW, view.getUint16(I_FSW, true) & ~CONDITION_CODES, true);
-  normalise(image, view, bits, undefinedFlags[item]!);
+  normalise(image, view, bits, undefinedHere);
 }

@@ -3,7 +3,7 @@
 
 import { dataInfo, ld32, ld64, st32, st64 } from './memory';
 import { HF_CS64, VECTOR_HI } from './layout';
-import { MEM_RMW } from '../softmmu/mem-info';
+import { MEM_RMW, tableOf } from '../softmmu/mem-info';
 import { ld_slow } from '../softmmu/slow';
 import { CPU, faulted, hflags, segBase } from './state';
 
@@ -73,13 +73,18 @@ function selected(mask: i32, i: i32, size: i32): bool {
   return (load<u8>(byteAt(mask, i + size - 1)) & 0x80) != 0;
 }
 
+/** Masked moves report no #AC (SDM Vol. 2 table 2-23, VMASKMOV). */
+function maskedInfo(): i32 {
+  return tableOf(dataInfo());
+}
+
 /** Loads the elements whose mask has its sign bit set; the others become zero. Faults leave d alone. */
 export function avx_masked_load(address: i64, regs: i64, sizes: i64): void {
   const d = first(regs);
   const mask = second(regs);
   const size = i32(sizes) & 15;
   const bytes = i32(sizes >> 8);
-  const info = dataInfo();
+  const info = maskedInfo();
   let r0 = i64x2.splat(0);
   let r1 = r0;
   const buffer = memory.data(32, 16);
@@ -104,7 +109,7 @@ export function avx_masked_store(address: i64, regs: i64, sizes: i64): void {
   const mask = second(regs);
   const size = i32(sizes) & 15;
   const bytes = i32(sizes >> 8);
-  const info = dataInfo();
+  const info = maskedInfo();
   for (let i = 0; i < bytes; i += size) {
     if (!selected(mask, i, size)) continue;
     ld_slow(wrapped(u64(address) + i), size | ((info | MEM_RMW) << 8));

@@ -132,8 +132,11 @@ function moveRunDown(from: u64, to: u64): bool {
   if (n < 2) return false;
   const bytes = <i32>n * size;
   const back = <u64>(bytes - size);
-  const source = hostForRead(from - back, sourceInfo);
+  // a fault names the first element, not the lowest
+  let source = hostForRead(from, sourceInfo);
   if (source == 0) return false;
+  source -= <i32>back;
+  if (hostForWrite(to, size, destinationInfo) == 0) return false;
   const target = hostForWrite(to - back, bytes, destinationInfo);
   if (target == 0) return false;
   // A target just below its source would see copied elements again: one by one then.
