@@ -1,16 +1,28 @@
 // Bundles the executables' modules (dist/cli, the worker entries) into dist/bundle: a machine of 150 small modules would
 // spend most of its start-up time in the module loader. src/host/node/dist-files.ts ignores a bundle older than the build.
+// Each bundle is a script of one function expression, which src/host/node/bundle-loader.ts runs; tools/code-cache.mjs then
+// compiles all its functions for the Node.js that builds.
 
+import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
+const BUNDLES = {
+  main: 'dist/cli/main.js',
+  'img-main': 'dist/cli/img/main.js',
+  'machine-worker': 'dist/host/node/machine-worker.js',
+  'ticker-worker': 'dist/host/node/ticker-worker.js',
+  'compile-worker': 'dist/host/node/compile-worker.js',
+  'block-worker': 'dist/host/node/block-worker.js',
+  'vcpu-worker': 'dist/host/node/vcpu-worker.js',
+};
 const common = {
   absWorkingDir: root,
   bundle: true,
   platform: 'node',
-  format: 'esm',
+  format: 'cjs',
   target: 'node20',
   outdir: 'dist/bundle',
   sourcemap: true,
@@ -21,14 +33,21 @@ const common = {
 };
 
 rmSync(`${root}dist/bundle`, { recursive: true, force: true });
-
-// What is loaded lazily (the monitor, back ends) stays in files of its own.
 await build({
   ...common,
-  entryPoints: { main: 'dist/cli/main.js', 'img-main': 'dist/cli/img/main.js' },
-  splitting: true,
-  chunkNames: 'main-[hash]',
+  entryPoints: BUNDLES,
+  define: { 'import.meta.url': '__url' },
+  banner: { js: '(function(require,module,__url){' },
+  footer: { js: '})' },
 });
-for (const worker of ['machine-worker', 'ticker-worker', 'compile-worker', 'block-worker', 'vcpu-worker']) {
-  await build({ ...common, entryPoints: { [worker]: `dist/host/node/${worker}.js` } });
-}
+await build({
+  ...common,
+  sourcemap: false,
+  entryPoints: { worker: 'dist/host/node/bundle-entry.js' },
+  define: { 'import.meta.url': '__url' },
+  banner: { js: 'const __url=require("node:url").pathToFileURL(__filename).href;' },
+  outExtension: { '.js': '.cjs' },
+});
+execFileSync(process.execPath, [`${root}tools/code-cache.mjs`, ...Object.keys(BUNDLES)], {
+  stdio: 'inherit',
+});

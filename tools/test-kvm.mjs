@@ -5,7 +5,7 @@
 //     node tools/test-kvm.mjs [SCENARIO…]       default: all of SCENARIOS; see tests/kvm/inside.mjs
 
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -32,6 +32,7 @@ if (testbed === undefined || !existsSync(join(testbed, 'tb.mjs'))) {
   console.log('# test:kvm skipped: LYREBIRD_KVM_TESTBED does not name a testbed (a directory with tb.mjs)');
   process.exit(0);
 }
+const begun = new Map();
 const named = process.argv.slice(2);
 const scenarios = named.length > 0 ? named : SCENARIOS;
 const payload = mkdtempSync(join(tmpdir(), 'lyrebird-kvm-'));
@@ -49,6 +50,7 @@ async function run() {
     'dist/bundle',
     'dist/runtime',
     'dist/cli/launch.js',
+    'dist/host/node/bundle-loader.js',
     'dist/host/node/dist-files.js',
   ])
     put(path, path);
@@ -66,9 +68,16 @@ async function run() {
   });
   const timer = setTimeout(() => child.kill(), TIMEOUT_MS);
   let text = '';
+  let shown = 0;
   child.stdout.setEncoding('utf8').on('data', (data) => {
     text += data;
-    process.stdout.write(data);
+    for (let end = text.indexOf('\n', shown); end >= 0; end = text.indexOf('\n', shown)) {
+      const line = text.slice(shown, end).trimEnd();
+      shown = end + 1;
+      const [, what, name] = /^@(begin|end) (.*)$/.exec(line) ?? [];
+      if (what === undefined) console.log(line);
+      else mark(child.pid, what, name);
+    }
   });
   await new Promise((resolve) => child.on('exit', resolve));
   clearTimeout(timer);
@@ -76,6 +85,20 @@ async function run() {
   for (const scenario of failed) console.log(`# FAILED: ${scenario}`);
   console.log(`# ${scenarios.length - failed.length} of ${scenarios.length} scenarios passed`);
   return failed.length === 0 ? 0 : 1;
+}
+
+/**
+ * CPU time that the emulated machine spends between two marks of a scenario: unlike its wall time it does not depend on what else
+ * the host does.
+ */
+function mark(driver, what, name) {
+  const [machine] = readFileSync(`/proc/${driver}/task/${driver}/children`, 'utf8').trim().split(' ');
+  const fields = readFileSync(`/proc/${machine}/stat`, 'utf8')
+    .replace(/^.*\) /s, '')
+    .split(' ');
+  const seconds = (Number(fields[11]) + Number(fields[12])) / 100;
+  if (what === 'begin') begun.set(name, seconds);
+  else console.log(`# host CPU time of ${name}: ${(seconds - begun.get(name)).toFixed(2)} s`);
 }
 
 function put(from, to) {

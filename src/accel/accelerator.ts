@@ -107,6 +107,11 @@ export interface Accelerator {
    * is nobody to give way to.
    */
   readonly sliceNs: number;
+  /**
+   * Makes `run` return at `deadlineNs` (Infinity: not by itself); `nowNs` is the present time of the same clock, the host's. Absent:
+   * somebody must call `requestExit`.
+   */
+  readonly interruptAt?: ((deadlineNs: number, nowNs: number) => void) | undefined;
   /** The physical map of RAM and ROM changed; may be called from within a bus access. */
   setMemoryMap(ranges: readonly RamRange[]): void;
   /** Address line 20 is let through (true) or held low. */

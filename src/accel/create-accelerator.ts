@@ -58,7 +58,7 @@ export interface AcceleratorOptions {
   /** The host's monotonic clock. */
   readonly nowNs: () => number;
   /** `dist/runtime/x86.wasm`, compiled. */
-  readonly runtimeModule: WasmModuleHandle;
+  readonly runtimeModule: () => WasmModuleHandle;
   /** Starts a thread that calls `runCompiler(start)`; absent: regions are compiled on the machine thread. */
   readonly startCompiler: StartCompiler | undefined;
 }
@@ -127,7 +127,7 @@ function createTcg(options: AcceleratorOptions, tier: TcgTier): TcgAccelerator {
   const accelerator = new TcgAccelerator({
     target: createX86Target(encodingFeatures(model.features), buses.length > 1),
     memory,
-    runtimeModule: options.runtimeModule,
+    runtimeModule: options.runtimeModule(),
     buses,
     tier,
     log,

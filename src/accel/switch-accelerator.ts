@@ -72,9 +72,11 @@ class VcpuStandIn implements Vcpu {
 export class SwitchAccelerator implements Accelerator {
   readonly vcpus: readonly Vcpu[];
   #now: Accelerator;
+  #interruptAt: Accelerator['interruptAt'];
 
   constructor(first: Accelerator) {
     this.#now = first;
+    this.#interruptAt = first.interruptAt?.bind(first);
     this.vcpus = first.vcpus.map((cpu) => new VcpuStandIn(cpu.index, this));
   }
 
@@ -90,6 +92,7 @@ export class SwitchAccelerator implements Accelerator {
   exchange(next: Accelerator): void {
     const states = this.#now.vcpus.map((cpu) => cpu.saveState());
     this.#now = next;
+    this.#interruptAt = next.interruptAt?.bind(next);
     states.forEach((state, index) => {
       next.vcpus[index]!.loadState(state);
     });
@@ -109,6 +112,11 @@ export class SwitchAccelerator implements Accelerator {
 
   get kick(): KickWord {
     return this.#now.kick;
+  }
+
+  /** Absent while the one in use has none. */
+  get interruptAt(): Accelerator['interruptAt'] {
+    return this.#interruptAt;
   }
 
   get sliceNs(): number {

@@ -1,5 +1,6 @@
 /** What the executables load first: chooses the bundle or, in a checkout with newer modules, the modules. */
 import { setFlagsFromString } from 'node:v8';
+import { loadBundle } from '../host/node/bundle-loader.ts';
 import { distUrl, isBundleFresh } from '../host/node/dist-files.ts';
 import type * as Img from './img/main.ts';
 import type * as Main from './main.ts';
@@ -11,21 +12,29 @@ import type * as Main from './main.ts';
  */
 const TIERING_BUDGET = 30_000_000;
 
+/** V8's flags for a machine. */
+export function setEngineFlags(): void {
+  setFlagsFromString(`--wasm-tiering-budget=${TIERING_BUDGET}`);
+}
+
 /** Runs `lyrebird` or a machine of an architecture; resolves with the exit status. */
 export async function launch(
   program: 'lyrebird' | 'x86_64' | 'i386' | 'kvm',
   args: readonly string[],
 ): Promise<number> {
-  setFlagsFromString(`--wasm-tiering-budget=${TIERING_BUDGET}`);
-  const path = isBundleFresh() ? 'bundle/main.js' : 'cli/main.js';
-  const main = (await import(distUrl(path).href)) as typeof Main;
+  setEngineFlags();
+  const main = (await load('main', 'cli/main.js')) as typeof Main;
   if (program === 'kvm') return main.systemMain('x86_64', args, 'kvm');
   return program === 'lyrebird' ? main.lyrebirdMain(args) : main.systemMain(program, args);
 }
 
 /** Runs `lyrebird-img`; resolves with the exit status. */
 export async function launchImg(args: readonly string[]): Promise<number> {
-  const path = isBundleFresh() ? 'bundle/img-main.js' : 'cli/img/main.js';
-  const { imgMain } = (await import(distUrl(path).href)) as typeof Img;
+  setEngineFlags();
+  const { imgMain } = (await load('img-main', 'cli/img/main.js')) as typeof Img;
   return imgMain(args);
+}
+
+async function load(bundle: string, path: string): Promise<unknown> {
+  return isBundleFresh() ? loadBundle(bundle) : import(distUrl(path).href);
 }

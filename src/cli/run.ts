@@ -21,7 +21,7 @@ export async function run(plan: RunPlan): Promise<number> {
   const logFd = openLog(plan.logFile);
   if (plan.pidFile !== undefined) writePidFile(plan.pidFile);
   // The machine thread loads its modules while files are read and devices opened here.
-  const threads = new NodeMachineThreads(logFd);
+  const threads = new NodeMachineThreads(logFd, plan.config.accelerators[0]?.kind === 'tcg');
   let client: MachineClient | undefined;
   let block: NodeBlockThread | undefined;
   let quitReason: string | undefined;

@@ -23,7 +23,7 @@ export interface LoopClient {
 }
 
 export interface LoopPorts {
-  readonly accelerator: Pick<Accelerator, 'run' | 'sliceNs'>;
+  readonly accelerator: Pick<Accelerator, 'run' | 'sliceNs' | 'interruptAt'>;
   /** Timers in virtual time. */
   readonly timers: TimerQueue;
   /** Host time, which the ticker and sleeping use. Runs at the rate of virtual time. */
@@ -38,10 +38,14 @@ export interface LoopPorts {
 /** Runs until the client has ended. Never returns to the thread's event loop in between. */
 export function runMachineLoop(client: LoopClient, ports: LoopPorts): void {
   const { accelerator, timers, hostClock, doorbell, ticker } = ports;
+  const announce = (deadlineNs: number, nowNs: number): void => {
+    if (accelerator.interruptAt !== undefined) accelerator.interruptAt(deadlineNs, nowNs);
+    else ticker.publish(deadlineNs, nowNs);
+  };
   const publish = (): void => {
     const nowNs = hostClock.nowNs();
     const aheadNs = Math.min(timers.nextDeadlineNs() - timers.nowNs(), accelerator.sliceNs);
-    ticker.publish(nowNs + aheadNs, nowNs);
+    announce(nowNs + aheadNs, nowNs);
   };
   timers.onEarlierDeadline = publish;
   for (;;) {
@@ -51,7 +55,7 @@ export function runMachineLoop(client: LoopClient, ports: LoopPorts): void {
     client.settle();
     if (client.isEnded) return;
     if (!client.isRunning) {
-      ticker.publish(Number.POSITIVE_INFINITY, hostClock.nowNs());
+      announce(Number.POSITIVE_INFINITY, hostClock.nowNs());
       doorbell.wait(rung);
       continue;
     }
@@ -84,7 +88,7 @@ export function runMachineLoop(client: LoopClient, ports: LoopPorts): void {
     }
     const timeoutMs = (timers.nextDeadlineNs() - timers.nowNs()) / 1e6;
     if (timeoutMs <= 0) return;
-    ticker.publish(Number.POSITIVE_INFINITY, hostClock.nowNs());
+    announce(Number.POSITIVE_INFINITY, hostClock.nowNs());
     doorbell.wait(rung, timeoutMs);
   }
 }

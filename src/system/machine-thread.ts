@@ -14,7 +14,7 @@ export function compileRuntime(bytes: Uint8Array): WasmModuleHandle {
 export function runMachineThread(
   start: MachineStart,
   host: MachineHost,
-  runtimeModule: WasmModuleHandle,
+  runtimeModule: () => WasmModuleHandle,
 ): void {
   let machine: Machine | undefined;
   try {

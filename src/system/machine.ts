@@ -97,7 +97,7 @@ export class Machine implements LoopClient {
   #a20 = true;
 
   /** `UserError` for what cannot be built. */
-  constructor(start: MachineStart, host: MachineHost, runtimeModule: WasmModuleHandle) {
+  constructor(start: MachineStart, host: MachineHost, runtimeModule: () => WasmModuleHandle) {
     const { config } = start;
     this.config = config;
     this.#start = start;

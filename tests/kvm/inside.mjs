@@ -5,7 +5,8 @@
 //     node inside.mjs switch [machine options…]    kvm → tcg → kvm → tcg, the guest answers under each
 //     node inside.mjs qemu                         a reference: the same boot under QEMU's KVM, if the testbed has it
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 
 const [scenario, ...options] = process.argv.slice(2);
@@ -166,7 +167,7 @@ async function switchAccelerators() {
   await guest.powerOff();
 }
 
-async function qemu() {
+function qemuGuest(append, more) {
   const machine = [
     '-accel',
     'kvm',
@@ -180,15 +181,84 @@ async function qemu() {
     'none',
     '-nodefaults',
   ];
-  const kernel = ['-kernel', 'g/vmlinuz', '-initrd', 'g/initrd.gz', '-append', APPEND];
+  const kernel = ['-kernel', 'g/vmlinuz', '-initrd', 'g/initrd.gz', '-append', append];
   const libraries = { LD_LIBRARY_PATH: '/q/lib:/lib' };
-  const guest = new Guest('/q/qemu', [...machine, '-L', '/q/fw', ...kernel, ...options], libraries);
+  return new Guest('/q/qemu', [...machine, '-L', '/q/fw', ...kernel, ...more], libraries);
+}
+
+async function qemu() {
+  const guest = qemuGuest(APPEND, options);
   await guest.expect(PROMPT);
   console.log(`  qemu: shell after ${seconds(guest.startedMs)}`);
   await guest.powerOff();
 }
 
-const scenarios = { boot, pause, switch: switchAccelerators, qemu };
+/** Boots of QEMU and Lyrebird by turns; options: number of rounds, then the machine's. */
+async function speed() {
+  const rounds = Number(options[0] ?? 3);
+  const more = options.slice(1);
+  const makers = {
+    qemu: () => qemuGuest(APPEND, more),
+    lyrebird: () => lyrebird(APPEND, '-monitor', 'none', ...more),
+  };
+  const walls = { qemu: [], lyrebird: [] };
+  for (let round = 0; round < rounds; round++) {
+    for (const [name, make] of Object.entries(makers)) {
+      console.log(`@begin ${name}`);
+      const guest = make();
+      await guest.expect(PROMPT);
+      console.log(`@end ${name}`);
+      const wall = (performance.now() - guest.startedMs) / 1000;
+      walls[name].push(wall);
+      guest.send('cat /proc/uptime\n');
+      await guest.expect('uptime');
+      await guest.expect('\n');
+      await guest.expect(' ');
+      const uptime = /uptime\s+([\d.]+) /.exec(guest.output)?.[1];
+      console.log(
+        `  ${name}: shell after ${wall.toFixed(1)} s, guest's clock ${uptime} s; ${threadTimes(guest.child.pid)}`,
+      );
+      console.log(
+        `    ${[...exitCounts()]
+          .filter(([, count]) => count > 0)
+          .map((row) => row.join(' '))
+          .join(', ')}`,
+      );
+      await guest.powerOff();
+    }
+  }
+  const median = (list) => list.sort((a, b) => a - b)[list.length >> 1];
+  const [theirs, ours] = [median(walls.qemu), median(walls.lyrebird)];
+  console.log(
+    `  median: qemu ${theirs.toFixed(1)} s, lyrebird ${ours.toFixed(1)} s: ${(ours / theirs).toFixed(2)}`,
+  );
+}
+
+/** What the kernel counts for all virtual machines together. */
+function exitCounts() {
+  const root = '/sys/kernel/debug/kvm';
+  if (!existsSync(root)) execFileSync('mount', ['-t', 'debugfs', 'debugfs', '/sys/kernel/debug']);
+  const names = readdirSync(root).filter(
+    (name) => !/lpage|_hist|_ns$/.test(name) && !statSync(`${root}/${name}`).isDirectory(),
+  );
+  return new Map(names.map((name) => [name, Number(readFileSync(`${root}/${name}`, 'utf8'))]));
+}
+
+/** CPU seconds of each thread: user + system (guest code counts as system). */
+function threadTimes(pid) {
+  const rows = readdirSync(`/proc/${pid}/task`).map((tid) => {
+    const text = readFileSync(`/proc/${pid}/task/${tid}/stat`, 'utf8');
+    const name = text.slice(text.indexOf('(') + 1, text.lastIndexOf(')'));
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+    return { name, user: fields[11] / 100, system: fields[12] / 100, guest: fields[40] / 100 };
+  });
+  return rows
+    .filter(({ user, system }) => user + system >= 0.05)
+    .map(({ name, user, system, guest }) => `${name} ${user.toFixed(2)}+${system.toFixed(2)} (${guest})`)
+    .join(', ');
+}
+
+const scenarios = { speed, boot, pause, switch: switchAccelerators, qemu };
 try {
   await scenarios[scenario]();
   console.log(`  ${scenario} ${options.join(' ')}: ok`);

@@ -37,6 +37,12 @@ export interface KvmOptions {
   readonly hideKvm?: boolean;
 }
 
+const SAME_DEADLINE_NS = 20_000;
+/** A timer never fires before the deadline. */
+const ROUNDING_NS = SAME_DEADLINE_NS + 1000;
+const LATEST_NS = 50_000_000;
+/** Leaving the guest costs more than most timers are worth. */
+const SHORTEST_NS = 1_000_000;
 const HALTED: VcpuExit = { kind: 'halted' };
 const INTERRUPTED: VcpuExit = { kind: 'interrupted' };
 /** Three pages below the firmware's ROM, outside all RAM, and one for the identity map (api.rst, KVM_SET_TSS_ADDR). */
@@ -62,6 +68,10 @@ export class KvmAccelerator implements Accelerator, KvmVcpuOwner {
   #current: KvmVcpu;
   #running = false;
   #clockNs: bigint | undefined;
+  readonly #system: KvmSystem;
+  /** Interrupts the machine thread inside KVM_RUN. */
+  readonly #timer: number;
+  #deadlineNs = Number.POSITIVE_INFINITY;
 
   /** `UserError` for what this host cannot do, `KvmError` for what KVM refuses. */
   constructor(options: KvmOptions) {
@@ -85,6 +95,10 @@ export class KvmAccelerator implements Accelerator, KvmVcpuOwner {
     this.#current = this.vcpus[0]!;
     this.#setCpuid(options);
     this.#threads.register(0, this.vcpus[0]!.fd.runAddress);
+    this.#system = system;
+    this.#timer = system.createTimer();
+    if (this.#timer < 0) throw new KvmError('timer_create', -this.#timer);
+    this.vcpus[0]!.fd.setSignalMask(system.signalMask);
     for (const cpu of this.vcpus.slice(1)) this.#startThread(cpu, options);
   }
 
@@ -159,6 +173,17 @@ export class KvmAccelerator implements Accelerator, KvmVcpuOwner {
     this.#threads.kick(0);
   }
 
+  interruptAt(deadlineNs: number, nowNs: number): void {
+    const before = this.#deadlineNs;
+    // The same deadline through two readings of the clock is no other one.
+    if (deadlineNs === before || (before > nowNs && Math.abs(deadlineNs - before) < SAME_DEADLINE_NS)) return;
+    // However slow the host is, the guest gets half of the time.
+    const lateNs = before < nowNs ? Math.min(nowNs - before, LATEST_NS) : 0;
+    this.#deadlineNs = deadlineNs;
+    const aheadNs = Math.max(deadlineNs - nowNs + ROUNDING_NS, lateNs, SHORTEST_NS);
+    this.#system.setTimer(this.#timer, deadlineNs === Number.POSITIVE_INFINITY ? 0 : aheadNs);
+  }
+
   // --- running
 
   run(): VcpuExit {
@@ -179,6 +204,10 @@ export class KvmAccelerator implements Accelerator, KvmVcpuOwner {
       fd.immediateExit = false;
       const own = first.handle(result);
       if (own !== undefined) return own;
+      if (result !== -ERRNO.EINTR) continue;
+      this.#system.takeTimerSignal();
+      // the timer's, unless a request says otherwise
+      if (this.#threads.requests === 0) return INTERRUPTED;
     }
   }
 
@@ -315,6 +344,7 @@ export class KvmAccelerator implements Accelerator, KvmVcpuOwner {
   }
 
   dispose(): void {
+    this.#system.deleteTimer(this.#timer);
     for (const cpu of this.vcpus.slice(1)) this.#threads.quit(cpu.index);
     for (const cpu of this.vcpus) cpu.fd.close();
     this.#vm.close();

@@ -31,6 +31,18 @@ export interface KvmSystem {
   takeEventFd(fd: number): number;
   /** The calling thread. */
   threadId(): number;
+  /**
+   * A timer whose signal waits until the calling thread is in a system call that lets it through (`signalMask`), which it then
+   * interrupts; a negated error number on failure. One per thread.
+   */
+  createTimer(): number;
+  /** Fires once, after `aheadNs`; 0: not at all. */
+  setTimer(timer: number, aheadNs: number): void;
+  /** Forgets that the calling thread's timer has fired. */
+  takeTimerSignal(): void;
+  deleteTimer(timer: number): void;
+  /** The signals that are held back during KVM_RUN (a bit per signal, 8 bytes): all but those that are to interrupt it. */
+  readonly signalMask: Uint8Array;
   /** Interrupts a blocking system call of a thread of this process with a signal that does nothing else. */
   interrupt(threadId: number): void;
 }

@@ -25,5 +25,4 @@ const service: BlockService = new BlockService(channel, new NodeBlockHost(), {
   reportBug: (error) => console.error('block I/O:', error),
 });
 
-await service.run();
-port.close();
+void service.run().then(() => port.close());

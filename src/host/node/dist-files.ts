@@ -26,8 +26,7 @@ export function isBundleFresh(): boolean {
   }
 }
 
-/** The entry module of a worker. */
-export function workerUrl(name: string): URL {
-  const bundled = here.includes('/dist/bundle/') || isBundleFresh();
-  return distUrl(bundled ? `bundle/${name}.js` : `host/node/${name}.js`);
+/** Whether threads run from the bundle. */
+export function isBundled(): boolean {
+  return here.includes('/dist/bundle/') || isBundleFresh();
 }

@@ -21,14 +21,18 @@ const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
 const EFD_NONBLOCK_CLOEXEC = 0x8_0800;
 const SA_RESTART = 0x1000_0000;
+const SIG_BLOCK = 0;
 const SIG_UNBLOCK = 1;
 /** A real-time signal that nothing else uses: 34 is the first one glibc leaves to programs. */
 const KICK_SIGNAL = 38;
+const TIMER_SIGNAL = 39;
 
 /** glibc's struct sigaction on x86-64: handler, mask of 128 bytes, flags, restorer. */
 const SIGACTION_SIZE = 152;
 const SIGACTION_FLAGS = 136;
 const SIGSET_SIZE = 128;
+/** What the kernel knows of it. */
+const KERNEL_SIGSET_SIZE = 8;
 
 function loadKoffi(): Koffi {
   try {
@@ -62,6 +66,14 @@ class KoffiSystem implements KvmSystem {
   readonly #read: NativeFunction;
   readonly #write: NativeFunction;
   readonly #syscall: NativeFunction;
+  readonly #timerCreate: NativeFunction;
+  readonly #timerSet: NativeFunction;
+  readonly #sigtimedwait: NativeFunction;
+  readonly #sigmask: NativeFunction;
+  readonly signalMask = new Uint8Array(KERNEL_SIGSET_SIZE);
+  readonly #times = new BigInt64Array(4);
+  readonly #noTime = new BigInt64Array(2);
+  readonly #timerSignals = signalSet(TIMER_SIGNAL);
   readonly #pid = process.pid;
   readonly #count = new BigUint64Array(1);
 
@@ -85,6 +97,11 @@ class KoffiSystem implements KvmSystem {
     this.#read = libc.func('read', 'intptr_t', ['int', 'void *', 'size_t']);
     this.#write = libc.func('write', 'intptr_t', ['int', 'void *', 'size_t']);
     this.#syscall = libc.func('syscall', 'long', ['long', 'long', 'long', 'long']);
+    // The C library has timers in different places; the kernel's calls are always there.
+    this.#timerCreate = libc.func('syscall', 'long', ['long', 'long', 'void *', 'void *']);
+    this.#timerSet = libc.func('syscall', 'long', ['long', 'long', 'long', 'void *', 'void *']);
+    this.#sigtimedwait = libc.func('syscall', 'long', ['long', 'void *', 'void *', 'void *', 'long']);
+    this.#sigmask = libc.func('pthread_sigmask', 'int', ['int', 'void *', 'void *']);
     this.#installKickHandler(libc);
   }
 
@@ -131,6 +148,33 @@ class KoffiSystem implements KvmSystem {
     this.#syscall(TGKILL, this.#pid, threadId, KICK_SIGNAL);
   }
 
+  createTimer(): number {
+    const before = new Uint8Array(SIGSET_SIZE);
+    this.#sigmask(SIG_BLOCK, signalSet(TIMER_SIGNAL), before);
+    this.signalMask.set(before.subarray(0, KERNEL_SIGSET_SIZE));
+    // struct sigevent: value, signal number, how, thread
+    const event = new Int32Array(16);
+    event.set([0, 0, TIMER_SIGNAL, SIGEV_THREAD_ID, this.threadId()]);
+    const timer = new Int32Array(1);
+    const result = this.#timerCreate(TIMER_CREATE, CLOCK_MONOTONIC, event, timer);
+    return result < 0 ? -this.#koffi.errno() : timer[0]!;
+  }
+
+  setTimer(timer: number, aheadNs: number): void {
+    // struct itimerspec: interval, value
+    this.#times[2] = BigInt(Math.floor(aheadNs / 1e9));
+    this.#times[3] = BigInt(Math.floor(aheadNs % 1e9));
+    this.#timerSet(TIMER_SETTIME, timer, 0, this.#times, null);
+  }
+
+  takeTimerSignal(): void {
+    this.#sigtimedwait(RT_SIGTIMEDWAIT, this.#timerSignals, null, this.#noTime, KERNEL_SIGSET_SIZE);
+  }
+
+  deleteTimer(timer: number): void {
+    this.#syscall(TIMER_DELETE, timer, 0, 0);
+  }
+
   #result(value: number): number {
     return value < 0 ? -this.#koffi.errno() : value;
   }
@@ -146,12 +190,23 @@ class KoffiSystem implements KvmSystem {
     view.setBigUint64(0, BigInt(this.#koffi.address(libc.symbol('abs'))), true);
     view.setUint32(SIGACTION_FLAGS, SA_RESTART, true);
     sigaction(KICK_SIGNAL, action, null);
-    const set = new Uint8Array(SIGSET_SIZE);
-    set[(KICK_SIGNAL - 1) >> 3]! |= 1 << ((KICK_SIGNAL - 1) & 7);
-    libc.func('pthread_sigmask', 'int', ['int', 'void *', 'void *'])(SIG_UNBLOCK, set, null);
+    this.#sigmask(SIG_UNBLOCK, signalSet(KICK_SIGNAL), null);
   }
 }
 
 /** System call numbers of x86-64. */
 const GETTID = 186;
 const TGKILL = 234;
+const RT_SIGTIMEDWAIT = 128;
+const TIMER_CREATE = 222;
+const TIMER_SETTIME = 223;
+const TIMER_DELETE = 226;
+
+const CLOCK_MONOTONIC = 1;
+const SIGEV_THREAD_ID = 4;
+
+function signalSet(signal: number): Uint8Array {
+  const set = new Uint8Array(SIGSET_SIZE);
+  set[(signal - 1) >> 3] = 1 << ((signal - 1) & 7);
+  return set;
+}

@@ -1,15 +1,15 @@
 /** The machine thread and the ticker as `worker_threads`. */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import type { KickWord } from '../../accel/accelerator.ts';
 import { KvmThreads } from '../../accel/kvm/kvm-threads.ts';
 import type { MachineThreads } from '../../system/machine-client.ts';
 import type { MachineMessage, MachineStart } from '../../system/protocol.ts';
 import { kicker } from '../../system/protocol.ts';
 import { TickerChannel } from '../../system/ticker.ts';
-import { workerUrl } from './dist-files.ts';
 import { loadKvmSystem } from './kvm-system.ts';
 import type { MachineWorkerData } from './machine-worker.ts';
 import { clockEpoch } from './monotonic-clock.ts';
+import { startWorker } from './start-worker.ts';
 import type { TickerData } from './ticker-worker.ts';
 
 export class NodeMachineThreads implements MachineThreads {
@@ -24,9 +24,9 @@ export class NodeMachineThreads implements MachineThreads {
   /** Gets every vCPU out of the guest for good. */
   #stopVcpus: () => void = () => {};
 
-  /** Starts the machine thread at once: its modules load while the caller reads files. */
-  constructor(logFd: number) {
-    const workerData: MachineWorkerData = { epoch: this.#epoch, logFd };
+  /** Starts the machine thread at once: its modules load while the caller reads files; `translates`: it will need the translator. */
+  constructor(logFd: number, translates = true) {
+    const workerData: MachineWorkerData = { epoch: this.#epoch, logFd, translates };
     this.#machine = this.#spawn('machine-worker', workerData);
     this.#machine.on('message', (message: MachineMessage) => this.onMessage?.(message));
   }
@@ -52,6 +52,8 @@ export class NodeMachineThreads implements MachineThreads {
     if (this.#terminated) return;
     this.#tickerWords = words;
     if (this.#ticker !== undefined) new TickerChannel(words).restart();
+    this.#ticker = undefined;
+    if (kick.thread === 'kvm') return; // it has timers of the kernel's
     const workerData: TickerData = { words, kick, epoch: this.#epoch };
     this.#ticker = this.#spawn('ticker-worker', workerData);
     this.#ticker.unref();
@@ -76,11 +78,8 @@ export class NodeMachineThreads implements MachineThreads {
   }
 
   #spawn(name: string, workerData: unknown): Worker {
-    const worker = new Worker(workerUrl(name), {
+    const worker = startWorker(name, {
       workerData,
-      stdin: false,
-      // Flags of the main program (--input-type, --inspect) are not for these threads.
-      execArgv: [],
       // Recursion over guest code is bounded; the heap holds no guest memory.
       resourceLimits: { stackSizeMb: 4 },
     });

@@ -1,24 +1,28 @@
 /** Entry of the machine thread: reads the runtime while its other modules load, then waits for the one message that starts it. */
 import { getRandomValues } from 'node:crypto';
 import { readFileSync, writeSync } from 'node:fs';
-import { parentPort, Worker, workerData } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { checkHost, firstCause } from '../../accel/kvm/check/host-check.ts';
 import type { VcpuThreadStart } from '../../accel/kvm/vcpu-thread.ts';
+import type { WasmModuleHandle } from '../../accel/tcg/webassembly.ts';
 import { compileRuntime, runMachineThread } from '../../system/machine-thread.ts';
 import type { MachineMessage, MachineStart } from '../../system/protocol.ts';
 import { startCompileThread } from './compile-thread.ts';
-import { distUrl, workerUrl } from './dist-files.ts';
+import { distUrl } from './dist-files.ts';
 import { collectHostFacts } from './host-facts.ts';
 import { loadKvmSystem } from './kvm-system.ts';
 import { monotonicClock } from './monotonic-clock.ts';
+import { startWorker } from './start-worker.ts';
 
 export interface MachineWorkerData {
   readonly epoch: bigint;
   /** File descriptor of `-D`; -1: log text goes to the main thread. */
   readonly logFd: number;
+  /** The translator's runtime is compiled at once, not when it is asked for. */
+  readonly translates: boolean;
 }
 
-const { epoch, logFd } = workerData as MachineWorkerData;
+const { epoch, logFd, translates } = workerData as MachineWorkerData;
 const port = parentPort!;
 
 function writeAll(fd: number, text: string): void {
@@ -34,7 +38,12 @@ function writeAll(fd: number, text: string): void {
   }
 }
 
-const runtime = compileRuntime(readFileSync(distUrl('runtime/x86.wasm')));
+let compiled: WasmModuleHandle | undefined;
+const runtime = (): WasmModuleHandle => {
+  compiled ??= compileRuntime(readFileSync(distUrl('runtime/x86.wasm')));
+  return compiled;
+};
+if (translates) runtime();
 const post = (message: MachineMessage): void => port.postMessage(message);
 
 port.once('message', (start: MachineStart) => {
@@ -45,7 +54,7 @@ port.once('message', (start: MachineStart) => {
     kvm: {
       system: loadKvmSystem,
       startVcpuThread: (vcpu: VcpuThreadStart) => {
-        new Worker(workerUrl('vcpu-worker'), { workerData: vcpu, stdin: false, execArgv: [] }).unref();
+        startWorker('vcpu-worker', { workerData: vcpu }).unref();
       },
       explain: () => firstCause(checkHost(collectHostFacts())),
     },

@@ -13,6 +13,4 @@ export interface TickerData {
 
 const { words, kick, epoch } = workerData as TickerData;
 const clock = monotonicClock(epoch);
-const interrupt =
-  kick.thread === undefined ? kicker(kick) : (await import('./kvm-kicker.ts')).kvmKicker(kick);
-runTicker(words, () => clock.nowNs(), interrupt);
+runTicker(words, () => clock.nowNs(), kicker(kick));

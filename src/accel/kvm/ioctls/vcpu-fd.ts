@@ -159,6 +159,14 @@ export class VcpuFd {
     this.#transfer(kvm.KVM_SET_GUEST_DEBUG, bytes, 'KVM_SET_GUEST_DEBUG');
   }
 
+  /** Signals held back while the vCPU runs, 8 bytes. */
+  setSignalMask(mask: Uint8Array): void {
+    const bytes = new Uint8Array(4 + mask.length);
+    new DataView(bytes.buffer).setUint32(0, mask.length, true);
+    bytes.set(mask, 4);
+    this.#transfer(kvm.KVM_SET_SIGNAL_MASK, bytes, 'KVM_SET_SIGNAL_MASK');
+  }
+
   /** kHz of the guest's TSC; undefined if KVM does not say. */
   tscKhz(): number | undefined {
     const khz = this.system.ioctl(this.fd, x86.KVM_GET_TSC_KHZ, 0);

@@ -1,5 +1,5 @@
 /** The main thread's hold on the I/O thread. */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import type { BlockConfig, DriveConfig } from '../../../block/drive-config.ts';
 import type { MediumInfo } from '../../../block/io/block-channel.ts';
 import { createChannelBuffer } from '../../../block/io/channel-layout.ts';
@@ -8,7 +8,7 @@ import type { NodeOptions } from '../../../block/node-options.ts';
 import type { BlockPort, MachineWakeUp } from '../../../system/machine-client.ts';
 import { AssertionError, UserError } from '../../../util/errors.ts';
 import type { BlockWorkerData } from '../block-worker.ts';
-import { workerUrl } from '../dist-files.ts';
+import { startWorker } from '../start-worker.ts';
 
 interface Waiting {
   resolve(value: never): void;
@@ -42,7 +42,7 @@ export class NodeBlockThread implements BlockPort {
     this.start = { channel, drives: [] };
     this.#words = new Int32Array(channel, 0, 1);
     const workerData: BlockWorkerData = { channel };
-    this.#worker = new Worker(workerUrl('block-worker'), { workerData, stdin: false, execArgv: [] });
+    this.#worker = startWorker('block-worker', { workerData });
     this.#worker.on('message', (reply: BlockReply) => this.#onReply(reply, warn));
     this.#worker.on('error', (error) => this.#fail(error));
     this.#worker.on('exit', () => this.#fail(new AssertionError('the I/O thread has ended')));
