@@ -18,7 +18,9 @@ import { UserError } from '../util/errors.ts';
 import type { BuiltDevice } from './device-registry.ts';
 import type { DeviceSpec, PropertyValue } from './device-spec.ts';
 import type { DeviceType } from './device-types.ts';
+import { buildNamespace, buildNvme } from './nvme-factories.ts';
 import { createIdeDrive } from './pc-storage.ts';
+import { buildScsiCdrom, buildScsiDisk, buildVirtioScsi } from './scsi-factories.ts';
 import {
   buildSerialPort,
   buildVirtioBalloon,
@@ -84,6 +86,7 @@ const VIRTIO: Readonly<Record<string, VirtioBuilder>> = {
   },
   'virtio-balloon': { classCode: 0x00ff00, vectors: () => 2, build: buildVirtioBalloon },
   'virtio-rng': { classCode: 0x00ff00, vectors: () => 2, build: buildVirtioRng },
+  'virtio-scsi': { classCode: 0x010000, vectors: (r) => r.number('num_queues') + 3, build: buildVirtioScsi },
 };
 
 const FACTORIES: Readonly<Record<string, DeviceFactory>> = {
@@ -99,6 +102,10 @@ const FACTORIES: Readonly<Record<string, DeviceFactory>> = {
   virtserialport: buildSerialPort,
   'ide-hd': (request) => buildIde(request, 'disk'),
   'ide-cd': (request) => buildIde(request, 'cdrom'),
+  nvme: buildNvme,
+  'nvme-ns': buildNamespace,
+  'scsi-hd': buildScsiDisk,
+  'scsi-cd': buildScsiCdrom,
   edu: buildEdu,
   'pci-testdev': buildPciTestDev,
   i6300esb: buildWatchdog,

@@ -17,6 +17,8 @@ export interface ChildBus {
   /** Takes what a factory of that bus kind made; `UserError` when there is no place. */
   attach(part: unknown, properties: Readonly<Record<string, PropertyValue>>, what: string): void;
   detach(part: unknown): void;
+  /** Where firmware finds a part below the controller's own place. */
+  bootPath?(part: unknown): string;
 }
 
 /** What a factory makes. */

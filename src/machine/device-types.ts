@@ -37,6 +37,7 @@ export type BusKind =
   | 'virtio-bus'
   | 'virtio-serial-bus'
   | 'SCSI'
+  | 'nvme-bus'
   | 'IDE'
   | 'floppy-bus';
 export type DeviceCategory =
@@ -289,8 +290,7 @@ const scsiType = (name: string, about: string): DeviceType => ({
     p('product', 'str'),
     p('ver', 'str'),
     p('wwn', 'uint64', 0),
-    p('removable', 'bool', false),
-    p('rotation_rate', 'uint16', 0),
+    ...(name === 'scsi-hd' ? [p('removable', 'bool', false), p('rotation_rate', 'uint16', 0)] : []),
     p('device_id', 'str'),
   ],
 });
@@ -321,6 +321,31 @@ const TYPES: readonly DeviceType[] = [
   ideType('ide-cd', 'IDE CD-ROM'),
   scsiType('scsi-hd', 'SCSI disk'),
   scsiType('scsi-cd', 'SCSI CD-ROM'),
+  pciType('nvme', 'Storage', 'Non-Volatile Memory Express', [
+    ...BLOCK,
+    p('serial', 'str'),
+    p('max_ioqpairs', 'uint32', 64),
+    p('msix_qsize', 'uint16', 65),
+    p('mdts', 'uint8', 7),
+    p('aerl', 'uint8', 3),
+    p('aer_max_queued', 'uint32', 64),
+    p('use-intel-id', 'bool', false),
+  ]),
+  {
+    name: 'nvme-ns',
+    bus: 'nvme-bus',
+    parents: ['device', 'object'],
+    category: 'Storage',
+    about: 'Virtual NVMe namespace',
+    hotpluggable: true,
+    properties: [
+      ...BLOCK,
+      p('nsid', 'uint32', 0),
+      p('uuid', 'str'),
+      p('eui64', 'uint64', 0),
+      p('shared', 'bool', true),
+    ],
+  },
   pciType('edu', 'Misc', 'educational device', [p('dma_mask', 'uint64', 0x0fffffff)]),
   pciType('i6300esb', 'Watchdog', 'Intel 6300ESB watchdog'),
   pciType('pci-testdev', 'Misc', 'device for programs that test accesses', [p('membar', 'size', 0)]),

@@ -42,6 +42,7 @@ import { loadKernel } from './boot/load-kernel.ts';
 import type { DeviceContext } from './device-factories.ts';
 import { DeviceRegistry, type PluggedDevice } from './device-registry.ts';
 import type { DeviceSpec } from './device-spec.ts';
+import { devicesOfDrives } from './drive-devices.ts';
 import { type BootOptions, DEFAULT_BOOT } from './firmware/boot-options.ts';
 import { BootOrder } from './firmware/boot-order.ts';
 import { addBootOrder, addFirmwareFacts } from './firmware/fw-cfg-items.ts';
@@ -288,15 +289,18 @@ export class PcBoard {
       PCI_HOTPLUG_MMIO,
     );
     this.registry = this.#createRegistry(apicBus);
-    for (const spec of options.devices ?? []) this.#offerToBoot(this.registry.plug(spec));
+    const implied = devicesOfDrives(options.drives ?? [], 'virtio-blk-pci');
+    for (const spec of [...(options.devices ?? []), ...implied]) this.#offerToBoot(this.registry.plug(spec));
   }
 
-  /** A PCI device with a boot index; firmware looks at the slot, whatever the device is called. */
-  #offerToBoot({ spec, devfn }: PluggedDevice): void {
+  /** A device on PCI, or behind a controller there, with a boot index; firmware looks at the slot, whatever it is called. */
+  #offerToBoot({ spec, devfn, parent, built }: PluggedDevice): void {
     const index = Number(spec.properties['bootindex'] ?? -1);
-    if (devfn < 0 || index < 0) return;
-    const part = (devfn & 7) === 0 ? '' : `,${devfn & 7}`;
-    this.bootOrder.add(`/pci@i0cf8/scsi@${(devfn >> 3).toString(16)}${part}/disk@0,0`, index);
+    const owner = devfn >= 0 ? devfn : this.registry.plugged.find((p) => p.built.bus === parent)?.devfn;
+    const place = devfn >= 0 ? 'disk@0,0' : parent?.bootPath?.(built.part);
+    if (index < 0 || owner === undefined || owner < 0 || place === undefined) return;
+    const part = (owner & 7) === 0 ? '' : `,${owner & 7}`;
+    this.bootOrder.add(`/pci@i0cf8/scsi@${(owner >> 3).toString(16)}${part}/${place}`, index);
   }
 
   /** Plugs a device while the machine runs; `UserError` says why not. */

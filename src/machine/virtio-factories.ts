@@ -28,7 +28,7 @@ export interface VirtioBuilder {
 const MAX_VECTORS = 128;
 
 /** A part whose state its controller keeps. */
-const NOTHING_TO_SAVE: Device = {
+export const NOTHING_TO_SAVE: Device = {
   reset: () => {},
   vmstate: {
     saveState: () => ({ name: 'part', version: 1, fields: {} }),

@@ -37,6 +37,21 @@ const PLACES: readonly Place[] = [
     root: '/dev/vda1',
     driver: 'virtio_blk',
   },
+  {
+    name: 'virtio-scsi',
+    drive: (file) => [
+      ...backend(file),
+      ...['-device', 'virtio-scsi-pci', '-device', 'scsi-hd,drive=d0,serial=lyre1,bootindex=0'],
+    ],
+    root: '/dev/sda1',
+    driver: 'virtio_scsi',
+  },
+  {
+    name: 'NVMe',
+    drive: (file) => [...backend(file), '-device', 'nvme,drive=d0,serial=lyre1,bootindex=0'],
+    root: '/dev/nvme0n1p1',
+    driver: 'nvme',
+  },
 ];
 
 function missingForDisk(): string | undefined {

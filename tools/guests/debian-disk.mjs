@@ -58,6 +58,9 @@ boot
 const FILES = {
   'etc/fstab': `UUID=${UUID} / ext4 errors=remount-ro 0 1\n`,
   'etc/hostname': 'lyre\n',
+  // A loaded host may take minutes over what real hardware does in seconds.
+  'etc/systemd/system.conf.d/patience.conf':
+    '[Manager]\nDefaultTimeoutStartSec=900s\nDefaultDeviceTimeoutSec=900s\n',
   'etc/hosts': '127.0.0.1 localhost lyre\n',
   'etc/initramfs-tools/conf.d/modules': 'MODULES=list\n',
   'etc/initramfs-tools/modules': `${INITRD_MODULES.join('\n')}\n`,

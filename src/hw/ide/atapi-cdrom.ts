@@ -3,6 +3,7 @@ import { BLOCK_OK, type BlockBackend } from '../../core/block-backend.ts';
 import type { DmaBuffer } from '../../core/dma.ts';
 import { bool, bytes, defineState, type Stateful, stateful, struct, u8, u32 } from '../../core/vmstate.ts';
 import * as mmc from '../scsi/mmc.ts';
+import { ASC_READ_ERROR, SENSE_MEDIUM_ERROR } from '../scsi/scsi-codes.ts';
 import * as ata from './ata.ts';
 import { driveFields, IdeDrive, PIO_BUFFER_BYTES } from './ide-drive.ts';
 import { identifyCdrom } from './identify.ts';
@@ -162,7 +163,7 @@ export class AtapiCdrom extends IdeDrive {
   }
 
   #mediumError(): void {
-    this.unit.setSense(mmc.SENSE_MEDIUM_ERROR, 0x11);
+    this.unit.setSense(SENSE_MEDIUM_ERROR, ASC_READ_ERROR);
     this.#failPacket();
   }
 

@@ -4,46 +4,45 @@
  */
 import type { BlockBackend } from '../../core/block-backend.ts';
 import { bool, u8 } from '../../core/vmstate.ts';
+import {
+  ASC_ILLEGAL_OPCODE,
+  ASC_INVALID_FIELD,
+  ASC_LBA_OUT_OF_RANGE,
+  ASC_MEDIUM_MAY_HAVE_CHANGED,
+  ASC_NO_MEDIUM,
+  ASC_REMOVAL_PREVENTED,
+  ASC_RESET,
+  ASC_SAVING_NOT_SUPPORTED,
+  GET_CONFIGURATION,
+  GET_EVENT_STATUS,
+  INQUIRY,
+  MECHANISM_STATUS,
+  MODE_SENSE_10,
+  PREVENT_ALLOW_REMOVAL,
+  putText,
+  READ_10,
+  READ_12,
+  READ_CAPACITY,
+  READ_CD,
+  READ_DISC_INFORMATION,
+  READ_DVD_STRUCTURE,
+  READ_TOC,
+  REQUEST_SENSE,
+  SEEK_10,
+  SENSE_ILLEGAL_REQUEST,
+  SENSE_NONE,
+  SENSE_NOT_READY,
+  SENSE_UNIT_ATTENTION,
+  SET_CD_SPEED,
+  START_STOP_UNIT,
+  SYNCHRONIZE_CACHE,
+  TEST_UNIT_READY,
+} from './scsi-codes.ts';
 
 export const CD_SECTOR_BYTES = 2048;
 /** Sync, header, user data and error correction. */
 export const CD_RAW_BYTES = 2352;
 export const PACKET_BYTES = 12;
-
-// Sense keys and additional sense codes
-export const SENSE_NONE = 0;
-export const SENSE_NOT_READY = 2;
-export const SENSE_MEDIUM_ERROR = 3;
-export const SENSE_ILLEGAL_REQUEST = 5;
-export const SENSE_UNIT_ATTENTION = 6;
-const ASC_ILLEGAL_OPCODE = 0x20;
-const ASC_LBA_OUT_OF_RANGE = 0x21;
-const ASC_INVALID_FIELD = 0x24;
-const ASC_MEDIUM_MAY_HAVE_CHANGED = 0x28;
-const ASC_RESET = 0x29;
-const ASC_NO_MEDIUM = 0x3a;
-const ASC_REMOVAL_PREVENTED = 0x53;
-const ASC_SAVING_NOT_SUPPORTED = 0x39;
-
-const TEST_UNIT_READY = 0x00;
-const REQUEST_SENSE = 0x03;
-const INQUIRY = 0x12;
-const START_STOP_UNIT = 0x1b;
-const PREVENT_ALLOW_REMOVAL = 0x1e;
-const READ_CAPACITY = 0x25;
-const READ_10 = 0x28;
-const SEEK_10 = 0x2b;
-const SYNCHRONIZE_CACHE = 0x35;
-const READ_TOC = 0x43;
-const GET_CONFIGURATION = 0x46;
-const GET_EVENT_STATUS = 0x4a;
-const READ_DISC_INFORMATION = 0x51;
-const MODE_SENSE_10 = 0x5a;
-const READ_12 = 0xa8;
-const READ_DVD_STRUCTURE = 0xad;
-const SET_CD_SPEED = 0xbb;
-const MECHANISM_STATUS = 0xbd;
-const READ_CD = 0xbe;
 
 /** Commands that work although the medium was changed or there is none. */
 const ALWAYS = new Set([REQUEST_SENSE, INQUIRY, GET_CONFIGURATION, GET_EVENT_STATUS, MODE_SENSE_10]);
@@ -349,10 +348,6 @@ export function rawSector(lba: number, user: Uint8Array): Uint8Array {
 
 function data(bytes: Uint8Array, limit: number): MmcResult {
   return limit === 0 ? DONE : { kind: 'data', bytes: bytes.subarray(0, Math.min(bytes.length, limit)) };
-}
-
-function putText(bytes: Uint8Array, at: number, length: number, text: string): void {
-  for (let i = 0; i < length; i++) bytes[at + i] = i < text.length ? text.charCodeAt(i) : 0x20;
 }
 
 const bcd = (value: number): number => (Math.floor(value / 10) << 4) | (value % 10);
