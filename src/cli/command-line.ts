@@ -412,7 +412,9 @@ function parseMachine(c: Collected, text: string): void {
   c.config.hpet = options.flag('hpet', c.config.hpet);
   c.config.pit = options.flag('pit', c.config.pit);
   c.config.acpi = options.flag('acpi', c.config.acpi);
-  for (const absent of ['usb', 'vmport', 'smm', 'graphics', 'dump-guest-core', 'mem-merge']) {
+  c.config.smm =
+    options.choice('smm', ['on', 'off', 'auto'] as const, c.config.smm ? 'auto' : 'off') !== 'off';
+  for (const absent of ['usb', 'vmport', 'graphics', 'dump-guest-core', 'mem-merge']) {
     const harmless = absent === 'graphics' || absent === 'dump-guest-core' || absent === 'mem-merge';
     if (options.flag(absent, false) && !harmless) throw options.error(`"${absent}=on" is not supported`);
   }

@@ -11,7 +11,13 @@ import type { PowerControl } from '../core/reset.ts';
 import type { TimerService } from '../core/timer.ts';
 import { ACPI_PM_MMIO, ACPI_PM_SIZE, AcpiPm, GPE0_SIZE } from '../hw/acpi/acpi-pm.ts';
 import { PCI_HOTPLUG_MMIO, PCI_HOTPLUG_SIZE, PciHotplug } from '../hw/acpi/pci-hotplug.ts';
-import { ApmPorts, createPiix4Pm, programPiix4Pm, ResetControl } from '../hw/acpi/piix4-pm.ts';
+import {
+  ApmPorts,
+  createPiix4Pm,
+  piix4ApmRaisesSmi,
+  programPiix4Pm,
+  ResetControl,
+} from '../hw/acpi/piix4-pm.ts';
 import { SERIAL_MMIO, SERIAL_PORTS as SERIAL_REGISTERS, Serial } from '../hw/char/serial.ts';
 import type { Vga } from '../hw/display/vga.ts';
 import { createVga, romBytes, VIDEO_MEMORY_BYTES } from '../hw/display/vga-pci.ts';
@@ -31,7 +37,7 @@ import { FW_CFG_PORTS, FwCfg } from '../hw/nvram/fw-cfg.ts';
 import { assignBars } from '../hw/pci/assign-bars.ts';
 import { PciBus } from '../hw/pci/pci-bus.ts';
 import type { PciFunction } from '../hw/pci/pci-device.ts';
-import { createI440fx, PCI_ADDRESS_MMIO, PciConfigPorts, Piix3 } from '../hw/pci/pci-host.ts';
+import { createI440fx, PCI_ADDRESS_MMIO, PciConfigPorts, Piix3, smramOf } from '../hw/pci/pci-host.ts';
 import { Mc146818, RTC_MMIO, RTC_PORTS } from '../hw/rtc/mc146818.ts';
 import { HPET_MMIO, Hpet } from '../hw/timer/hpet.ts';
 import { I8254, I8254_MMIO, I8254_PORTS } from '../hw/timer/i8254.ts';
@@ -88,6 +94,8 @@ export interface PcOptions extends PcMemoryOptions {
   /** `pc-testdev`. */
   readonly testDevice?: boolean;
   readonly hpet: boolean;
+  /** The vCPUs have system management mode. */
+  readonly smm?: boolean;
   readonly acpi: boolean;
   /** No display: firmware uses the first serial port. */
   readonly noGraphic?: boolean;
@@ -166,6 +174,7 @@ export class PcBoard {
   readonly #rtc: Mc146818;
   readonly #isaIrqs: SharedIrqs;
   #resets = 0;
+  #inSmm = false;
   readonly #pciHotplug: PciHotplug;
 
   constructor(options: PcOptions) {
@@ -235,7 +244,10 @@ export class PcBoard {
     this.pci = new PciBus(this.memory.root, this.io.root, this.#piix3.route);
     this.#i440fx = this.#add(
       'i440fx',
-      createI440fx((segments) => this.#mem.setShadow(segments)),
+      createI440fx(
+        (segments) => this.#mem.setShadow(segments),
+        () => this.#updateSmram(),
+      ),
     );
     this.pci.add(map.PCI_SLOT_HOST, 0, this.#i440fx);
     this.pci.add(map.PCI_SLOT_ISA, 0, this.#piix3.pci);
@@ -260,10 +272,16 @@ export class PcBoard {
     // power management
     this.#acpiPm = this.#add('acpi-pm', new AcpiPm(this.#isaIrqs.line(map.IRQ_SCI), power, timers));
     const pmRegion = MemoryRegion.mmio('acpi-pm', ACPI_PM_SIZE, this.#acpiPm.pm, ACPI_PM_MMIO);
-    this.#pmFunction = this.#add('piix4-pm', createPiix4Pm(this.io.root, pmRegion));
+    this.#pmFunction = this.#add('piix4-pm', createPiix4Pm(this.io.root, pmRegion, options.smm));
     this.pci.add(map.PCI_SLOT_ISA, map.PCI_FUNCTION_PM, this.#pmFunction);
     this.#mapPorts('gpe0', map.PORT_GPE0, GPE0_SIZE, this.#acpiPm.gpe0);
-    this.#mapPorts('apm', map.PORT_SMI_COMMAND, 2, this.#add('apm', new ApmPorts(this.#acpiPm)), BYTE_WIDE);
+    this.#mapPorts(
+      'apm',
+      map.PORT_SMI_COMMAND,
+      2,
+      this.#add('apm', new ApmPorts(this.#acpiPm, () => this.#raiseSmi())),
+      BYTE_WIDE,
+    );
     const resetControl = this.#add('reset-control', new ResetControl(power));
     this.#mapPorts('reset-control', map.PORT_RESET_CONTROL, 1, resetControl, BYTE_WIDE, 1);
 
@@ -436,6 +454,21 @@ export class PcBoard {
   #setIntr(level: boolean): void {
     if (this.#acceleratedIrqs !== undefined) this.#options.cpus[0]!.irqs.setInterruptPending(level);
     else this.localApics[0]!.lint0.set(level);
+  }
+
+  /** The vCPU whose turn it is has entered or left system management mode. */
+  setSmm(active: boolean): void {
+    this.#inSmm = active;
+    this.#updateSmram();
+  }
+
+  #updateSmram(): void {
+    const { isOpen, isEnabled } = smramOf(this.#i440fx);
+    this.#mem.setSmramVisible(isOpen || (isEnabled && this.#inSmm));
+  }
+
+  #raiseSmi(): void {
+    if (this.#options.smm === true && piix4ApmRaisesSmi(this.#pmFunction)) this.#options.cpus[0]!.irqs.smi();
   }
 
   /** The user presses the power button. */

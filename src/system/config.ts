@@ -59,6 +59,8 @@ export interface MachineConfig {
   readonly commandLine: string;
   readonly rtc: RtcConfig;
   readonly hpet: boolean;
+  /** System management mode, as far as the accelerator has it. */
+  readonly smm: boolean;
   readonly pit: boolean;
   /** `-device pc-testdev`. */
   readonly testDevice: boolean;
@@ -96,6 +98,7 @@ export const DEFAULT_CONFIG: MachineConfig = {
   commandLine: '',
   rtc: { startMs: undefined, offsetMs: 0, clock: 'host' },
   hpet: true,
+  smm: true,
   pit: true,
   testDevice: false,
   acpi: true,

@@ -21,6 +21,8 @@ const SLOTS: ReadonlyMap<string, number> = new Map([
   ['fpu_dp', r.FPU_DP],
   ['fpu_opcode', r.FPU_OPCODE],
   ['nmi_blocked', r.NMI_BLOCKED],
+  ['smm', r.SMM],
+  ['smbase', r.SMBASE],
 ]);
 const VECTORS = 16;
 const FPU_REGISTERS = 8;

@@ -15,6 +15,7 @@ export interface RuntimeExports extends TbRuntime {
   interrupt_window(): number;
   deliver_interrupt(vector: number): void;
   deliver_nmi(): void;
+  deliver_smi(): void;
   cpu_reset(): void;
   cpu_init(): void;
   update_hflags(): void;
@@ -32,6 +33,8 @@ export interface HostHooks {
   codeWritten(hostAddr: number, size: number): void;
   guestError(code: number, argument: number): void;
   logInterrupt(vector: number, kind: number): void;
+  /** RSM. */
+  smmLeft(): void;
   /** Control register 0, 3, 4 got a value; 2: a page fault at that address with this error code. */
   logMmu(register: number, lo: number, hi: number, error: number): void;
 }
@@ -72,6 +75,11 @@ export function hostImports(
     set_tpr: (value) => call(() => bus.writeTpr(value!)),
     read_tsc: () => bus.readTsc(),
     send_ipi: (apicId, icr) => (bus.sendIpi?.(apicId! >>> 0, icr! >>> 0) === true ? 1 : 0),
+    leave_smm: () =>
+      call(() => {
+        bus.setSmm?.(false);
+        hooks.smmLeft();
+      }),
     random32: () => crypto.getRandomValues(new Int32Array(1))[0]!,
     guest_error: (code, argument) => call(() => hooks.guestError(code!, argument!)),
     log_interrupt: (vector, kind) => call(() => hooks.logInterrupt(vector!, kind!)),

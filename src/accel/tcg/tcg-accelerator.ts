@@ -48,6 +48,7 @@ export class TcgAccelerator implements Accelerator, CpuSwitch {
     this.ram = memory.ram;
     this.#executor = new TcgVcpu({ ...options, bus: buses.length === 1 ? buses[0]! : this.#sharedBus() });
     this.#executor.compilesWhenHalted = buses.length === 1;
+    this.#executor.onSmmLeft = () => this.loaded.smmLeft();
     this.vcpus = buses.map((bus, index) => new TcgCpu(index, bus, this.#executor, this));
     this.loaded = this.vcpus[0]!;
     for (const cpu of this.vcpus) if (cpu !== this.loaded) cpu.save();
@@ -82,6 +83,7 @@ export class TcgAccelerator implements Accelerator, CpuSwitch {
       acknowledgeInterrupt: () => bus().acknowledgeInterrupt(),
       readApicMsr: (index) => bus().readApicMsr(index),
       writeApicMsr: (index, lo, hi) => bus().writeApicMsr(index, lo, hi),
+      setSmm: (active) => bus().setSmm?.(active),
       sendIpi: (apicId, icr) => bus().sendIpi?.(apicId, icr) === true,
       readTpr: () => bus().readTpr(),
       writeTpr: (value) => bus().writeTpr(value),
@@ -165,6 +167,7 @@ export class TcgAccelerator implements Accelerator, CpuSwitch {
     before.save();
     this.loaded = cpu;
     cpu.restore();
+    if (before.inSmm !== cpu.inSmm) cpu.bus.setSmm?.(cpu.inSmm);
     if (!before.sharesAddressSpace(ADDRESS_SPACE)) this.#executor.memoryMapChanged();
   }
 

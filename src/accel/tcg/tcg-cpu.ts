@@ -3,6 +3,7 @@ import {
   INTERRUPT_HARD,
   INTERRUPT_NMI,
   INTERRUPT_SMI,
+  SMM,
   STATE_SIZE,
   TSC_OFFSET,
   TURN_STEPS,
@@ -115,6 +116,7 @@ export class TcgCpu implements Vcpu {
     this.reset();
     this.executor.flushTranslations();
     writeCpuState(this.executor, values, this.bus.readTsc(), this.executor.memory);
+    if (this.inSmm) this.bus.setSmm?.(true);
     this.waitsForSipi = values['waits_for_sipi'] === 1n;
     this.idle = this.waitsForSipi;
     this.words[SLOT_HALTED >> 2] = this.waitsForSipi || values['halted'] === 1n ? 1 : 0;
@@ -138,8 +140,14 @@ export class TcgCpu implements Vcpu {
     return this.words[SLOT_HALTED >> 2] !== 0;
   }
 
+  /** In system management mode. */
+  get inSmm(): boolean {
+    return this.words[SMM >> 2] !== 0;
+  }
+
   reset(): void {
     this.owner.load(this);
+    if (this.inSmm) this.bus.setSmm?.(false);
     this.executor.reset();
     this.initPending = false;
     this.sipiVector = -1;
@@ -156,7 +164,7 @@ export class TcgCpu implements Vcpu {
 
   /** INIT and start-up IPIs that came since its last turn; its registers are in the translator. */
   takeStartup(): void {
-    if (this.initPending) {
+    if (this.initPending && !this.inSmm) {
       this.initPending = false;
       this.executor.runtime.cpu_init();
       Atomics.and(this.live, SLOT_INTERRUPT_PENDING >> 2, INTERRUPT_HARD);
@@ -196,7 +204,8 @@ export class TcgCpu implements Vcpu {
   init(): void {
     this.initPending = true;
     this.sipiVector = -1;
-    this.waitsForSipi = this.index !== 0;
+    // SMM lets it wait (SDM Vol. 3C 32.3)
+    this.waitsForSipi = this.index !== 0 && !this.inSmm;
     this.attend();
   }
 
@@ -207,12 +216,17 @@ export class TcgCpu implements Vcpu {
   }
 
   private pend(bit: number): void {
-    // SDM Vol. 3A 8.4.2: before its start-up IPI a processor takes neither NMI nor SMI
-    if (this.waitsForSipi && bit !== INTERRUPT_HARD) return;
+    // SDM Vol. 3A 8.4.2: before its start-up IPI a processor takes neither NMI nor SMI; the SMI waits
+    if (this.waitsForSipi && bit === INTERRUPT_NMI) return;
     if (this.owner.loaded === this) this.executor.pend(bit);
     else if ((Atomics.or(this.saved, SLOT_INTERRUPT_PENDING >> 2, bit) & bit) === 0 && !this.waitsForSipi)
       this.owner.signalled(this);
     if (!this.waitsForSipi) this.wake();
+  }
+
+  /** After RSM: an INIT that came meanwhile is due. To be called by the owner only. */
+  smmLeft(): void {
+    if (this.initPending) this.attend();
   }
 
   /** `takeStartup` is to be called before its next instruction. */

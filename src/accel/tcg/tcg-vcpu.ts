@@ -111,6 +111,8 @@ export class TcgVcpu implements CpuIrqSink {
   private sipiVector = 0;
   /** A halted vCPU means that there is time; not so when another one waits for its turn. */
   compilesWhenHalted = true;
+  /** Called within RSM. */
+  onSmmLeft: (() => void) | undefined;
 
   constructor(options: TcgVcpuOptions) {
     const { memory, target } = options;
@@ -129,6 +131,7 @@ export class TcgVcpu implements CpuIrqSink {
       host: hostImports(memory, this.cpuBase, options.bus, {
         codeWritten: (hostAddr, size) => this.codeWritten(hostAddr, size),
         guestError: (code, argument) => this.logGuestError(code, argument),
+        smmLeft: () => this.onSmmLeft?.(),
         logInterrupt: (vector, kind) => this.logInterrupt(vector, kind),
         logMmu: (register, lo, hi, error) => this.logMmu(register, lo, hi, error),
       }),
@@ -287,7 +290,9 @@ export class TcgVcpu implements CpuIrqSink {
       Atomics.and(this.words, pending, ~INTERRUPT_SIPI);
       this.startUp(this.sipiVector);
     } else if ((window & INTERRUPT_SMI) !== 0) {
-      Atomics.and(this.words, pending, ~INTERRUPT_SMI); // no system-management mode: the firmware's handler would change nothing
+      Atomics.and(this.words, pending, ~INTERRUPT_SMI);
+      this.bus.setSmm?.(true);
+      this.runtime.deliver_smi();
     } else if ((window & INTERRUPT_NMI) !== 0) {
       Atomics.and(this.words, pending, ~INTERRUPT_NMI);
       this.counters.interrupts++;

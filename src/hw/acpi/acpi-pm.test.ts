@@ -10,7 +10,7 @@ import { testStateRoundTrip } from '../../core/vmstate-roundtrip.cases.ts';
 import { testHostileInput } from '../hostile.cases.ts';
 import { recordingPower } from '../power.cases.ts';
 import { ACPI_PM_MMIO, ACPI_PM_SIZE, AcpiPm } from './acpi-pm.ts';
-import { ApmPorts, createPiix4Pm, programPiix4Pm, ResetControl } from './piix4-pm.ts';
+import { ApmPorts, createPiix4Pm, piix4ApmRaisesSmi, programPiix4Pm, ResetControl } from './piix4-pm.ts';
 
 function world() {
   const clock = new ManualClock();
@@ -97,6 +97,19 @@ test('reset control: a rising edge of bit 2', () => {
   control.write(0, 1, 6);
   assert.equal(control.read(0, 1), 6);
   assert.deepEqual(power.log, ['reset guest-reset']);
+});
+
+test('commands raise SMIs once firmware has asked for them', () => {
+  const region = MemoryRegion.mmio('pm', ACPI_PM_SIZE, world().acpi.pm, ACPI_PM_MMIO);
+  const io = MemoryRegion.container('io', 65536);
+  const pci = createPiix4Pm(io, region, true);
+  assert.equal(piix4ApmRaisesSmi(pci), false);
+  pci.writeConfig(0x58, 4, 1 << 25);
+  assert.equal(piix4ApmRaisesSmi(pci), true);
+  assert.equal(piix4ApmRaisesSmi(createPiix4Pm(io, region)), true, 'as if set up already');
+  let smis = 0;
+  new ApmPorts(world().acpi, () => smis++).write(0, 1, 5);
+  assert.equal(smis, 1);
 });
 
 test('the PCI function places the block', () => {

@@ -17,9 +17,9 @@ const DEVACTB_APMC_EN = 1 << 25;
 
 /**
  * Creates the PCI function. It places `pmRegion` (64 ports) in `io` where PMBASE says while PMREGMISC bit 0 allows; the
- * board's firmware programs both.
+ * board's firmware programs both. `smm`: the processors have system management mode.
  */
-export function createPiix4Pm(io: MemoryRegion, pmRegion: MemoryRegion): PciFunction {
+export function createPiix4Pm(io: MemoryRegion, pmRegion: MemoryRegion, smm = false): PciFunction {
   const pci = new PciFunction({
     vendorId: 0x8086,
     deviceId: 0x7113,
@@ -32,7 +32,7 @@ export function createPiix4Pm(io: MemoryRegion, pmRegion: MemoryRegion): PciFunc
   pci.allow(PM_REG_MISC, 1, 1);
   pci.allow(DEVACTB, 4, 0xffffffff);
   // Without system management mode: as if firmware had set it up already, so that it does not try.
-  pci.set(DEVACTB, 4, DEVACTB_APMC_EN);
+  if (!smm) pci.set(DEVACTB, 4, DEVACTB_APMC_EN);
   pci.set(0x90, 4, 1);
   pci.allow(0x90, 4, 0xfff0);
   pci.allow(0xd2, 1, 0x0f);
@@ -52,6 +52,11 @@ export function createPiix4Pm(io: MemoryRegion, pmRegion: MemoryRegion): PciFunc
   return pci;
 }
 
+/** Whether a write to port 0xb2 raises an SMI. */
+export function piix4ApmRaisesSmi(pci: PciFunction): boolean {
+  return (pci.readConfig(DEVACTB, 4) & DEVACTB_APMC_EN) !== 0;
+}
+
 /** What firmware does after each reset on a board without firmware: the PM block at `base`, enabled. */
 export function programPiix4Pm(pci: PciFunction, base: number): void {
   pci.writeConfig(PM_BASE, 4, base | 1);
@@ -60,14 +65,19 @@ export function programPiix4Pm(pci: PciFunction, base: number): void {
 
 const apmSchema = defineState('piix4-apm', 1, { command: u8(), status: u8() });
 
-/** APM control and status, ports 0xb2 and 0xb3: the SMI command port. Firmware's SMI handler is played by the device. */
+/**
+ * APM control and status, ports 0xb2 and 0xb3: the SMI command port. The device itself switches ACPI mode, so that it works without
+ * firmware; `raiseSmi` is called for every command.
+ */
 export class ApmPorts implements MmioDevice, Device {
   readonly vmstate;
   readonly #s = apmSchema.create();
   readonly #acpi: AcpiPm;
+  readonly #raiseSmi: () => void;
 
-  constructor(acpi: AcpiPm) {
+  constructor(acpi: AcpiPm, raiseSmi: () => void = () => {}) {
     this.#acpi = acpi;
+    this.#raiseSmi = raiseSmi;
     this.vmstate = stateful(apmSchema, this.#s);
   }
 
@@ -87,6 +97,7 @@ export class ApmPorts implements MmioDevice, Device {
     this.#s.command = value & 0xff;
     if (value === ACPI_ENABLE) this.#acpi.setAcpiMode(true);
     else if (value === ACPI_DISABLE) this.#acpi.setAcpiMode(false);
+    this.#raiseSmi();
   }
 }
 

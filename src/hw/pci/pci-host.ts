@@ -53,6 +53,11 @@ export class PciConfigPorts implements Device {
 const PAM = 0x59;
 const PAM_REGISTERS = 7;
 const SMRAM = 0x72;
+const SMRAM_ENABLE = 0x08;
+const SMRAM_LOCK = 0x10;
+const SMRAM_CLOSED = 0x20;
+const SMRAM_OPEN = 0x40;
+const SMRAM_WRITABLE = 0x78;
 
 /** A part of the BIOS area: who answers reads and writes, RAM (true) or the bus. */
 export interface ShadowSegment {
@@ -62,18 +67,44 @@ export interface ShadowSegment {
   readonly writesRam: boolean;
 }
 
-/** Creates the i440FX. `onShadowChanged` gets all 13 segments when one of the PAM registers changed (3.2.14). */
-export function createI440fx(onShadowChanged?: (segments: readonly ShadowSegment[]) => void): PciFunction {
+/**
+ * Creates the i440FX. `onShadowChanged` gets all 13 segments when one of the PAM registers changed (3.2.14), `onSmramChanged` is called
+ * when the SMRAM register did (`smramOf`).
+ */
+export function createI440fx(
+  onShadowChanged?: (segments: readonly ShadowSegment[]) => void,
+  onSmramChanged?: () => void,
+): PciFunction {
   const bridge = new PciFunction({ vendorId: 0x8086, deviceId: 0x1237, classCode: 0x060000, revision: 2 });
   bridge.allow(0x50, 2, 0xffff); // memory controller configuration
   for (let i = 0; i < PAM_REGISTERS; i++) bridge.allow(PAM + i, 1, i === 0 ? 0x30 : 0x33);
   bridge.set(SMRAM, 1, 0x02);
-  bridge.allow(SMRAM, 1, 0x78);
+  bridge.allow(SMRAM, 1, SMRAM_WRITABLE);
   bridge.onConfigWritten = (offset, size) => {
     if (offset < PAM + PAM_REGISTERS && offset + size > PAM) onShadowChanged?.(shadowSegments(bridge.config));
+    if (offset > SMRAM || offset + size <= SMRAM) return;
+    lockSmram(bridge);
+    onSmramChanged?.();
   };
-  bridge.onReset = () => onShadowChanged?.(shadowSegments(bridge.config));
+  bridge.onReset = () => {
+    bridge.allow(SMRAM, 1, SMRAM_WRITABLE);
+    onShadowChanged?.(shadowSegments(bridge.config));
+    onSmramChanged?.();
+  };
   return bridge;
+}
+
+/** Once D_LCK is set D_OPEN is clear, and only D_CLS may change until a reset. */
+function lockSmram(bridge: PciFunction): void {
+  const locked = (bridge.config[SMRAM]! & SMRAM_LOCK) !== 0;
+  if (locked) bridge.config[SMRAM]! &= ~SMRAM_OPEN;
+  bridge.allow(SMRAM, 1, locked ? SMRAM_CLOSED : SMRAM_WRITABLE);
+}
+
+/** SMRAM (3.2.21): RAM behind the video memory for everybody, or for processors in system management mode. D_CLS has no effect. */
+export function smramOf(bridge: PciFunction): { readonly isOpen: boolean; readonly isEnabled: boolean } {
+  const value = bridge.config[SMRAM]!;
+  return { isOpen: (value & SMRAM_OPEN) !== 0, isEnabled: (value & SMRAM_ENABLE) !== 0 };
 }
 
 function shadowSegments(config: Uint8Array): ShadowSegment[] {

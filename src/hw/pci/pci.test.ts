@@ -8,7 +8,14 @@ import { testStateRoundTrip } from '../../core/vmstate-roundtrip.cases.ts';
 import { testHostileInput } from '../hostile.cases.ts';
 import { EcamWindow, PciBus } from './pci-bus.ts';
 import { PciFunction } from './pci-device.ts';
-import { createI440fx, PCI_ADDRESS_MMIO, PciConfigPorts, Piix3, type ShadowSegment } from './pci-host.ts';
+import {
+  createI440fx,
+  PCI_ADDRESS_MMIO,
+  PciConfigPorts,
+  Piix3,
+  type ShadowSegment,
+  smramOf,
+} from './pci-host.ts';
 
 function world() {
   const memory = MemoryRegion.container('memory', 2 ** 52);
@@ -155,4 +162,20 @@ testHostileInput('pci', () => {
       },
     },
   };
+});
+
+test('i440FX: SMRAM opens, is enabled, and stays shut once locked', () => {
+  let changes = 0;
+  const bridge = createI440fx(undefined, () => changes++);
+  bridge.writeConfig(0x72, 1, 0x4a);
+  assert.deepEqual(smramOf(bridge), { isOpen: true, isEnabled: true });
+  bridge.writeConfig(0x70, 4, 0x005a_0000);
+  assert.deepEqual(smramOf(bridge), { isOpen: false, isEnabled: true });
+  bridge.writeConfig(0x72, 1, 0x42);
+  assert.deepEqual(smramOf(bridge), { isOpen: false, isEnabled: true });
+  assert.equal(changes, 3);
+  bridge.reset();
+  assert.deepEqual(smramOf(bridge), { isOpen: false, isEnabled: false });
+  bridge.writeConfig(0x72, 1, 0x42);
+  assert.equal(smramOf(bridge).isOpen, true);
 });

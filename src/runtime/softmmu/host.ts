@@ -20,9 +20,12 @@
 @external('host', 'log_interrupt') export declare function log_interrupt(vector: i32, kind: i32): void;
 /** Control register 0, 3 or 4 and its new value; 2: a page fault's address and error code. Only when enabled. */
 @external('host', 'log_mmu') export declare function log_mmu(register: i32, lo: i32, hi: i32, error: i32): void;
-/** 32 random bits of cryptographic quality (RDRAND, RDSEED). */
 /** An interrupt to the CPU with this APIC id, as ICR's low half describes it: 1 if there is such a CPU. */
 // @ts-ignore: decorator
 @external('host', 'send_ipi') export declare function send_ipi(apicId: i32, icr: i32): i32;
+/** RSM: SMRAM is hidden again. */
+// @ts-ignore: decorator
+@external('host', 'leave_smm') export declare function leave_smm(): void;
+/** 32 random bits of cryptographic quality (RDRAND, RDSEED). */
 // @ts-ignore: decorator
 @external('host', 'random32') export declare function random32(): i32;

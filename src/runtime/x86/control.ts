@@ -112,7 +112,7 @@ function writeCr3(value: u64): void {
 }
 
 /** CR4 bits that the CPU model has. */
-function cr4Allowed(): u64 {
+export function cr4Allowed(): u64 {
   let mask: u64 = 0x7ff;
   if (has(X86_FEATURE_UMIP)) mask |= CR4_UMIP;
   if (has(X86_FEATURE_LA57)) mask |= CR4_LA57;
@@ -156,15 +156,20 @@ export function clts(): void {
   updateHflags();
 }
 
-/** WRMSR of IA32_EFER. */
-export function writeEfer(value: u64): void {
-  const old = efer();
+/** Bits of IA32_EFER that the CPU model has. */
+export function eferAllowed(): u64 {
   let allowed: u64 = EFER_LMA;
   if (has(X86_FEATURE_SYSCALL)) allowed |= EFER_SCE;
   if (has(X86_FEATURE_LM)) allowed |= EFER_LME;
   if (has(X86_FEATURE_NX)) allowed |= EFER_NXE;
   if (has(X86_FEATURE_FFXSR)) allowed |= EFER_FFXSR;
-  if ((value & ~allowed) != 0 || (((value ^ old) & EFER_LME) != 0 && (cr0() & CR0_PG) != 0)) {
+  return allowed;
+}
+
+/** WRMSR of IA32_EFER. */
+export function writeEfer(value: u64): void {
+  const old = efer();
+  if ((value & ~eferAllowed()) != 0 || (((value ^ old) & EFER_LME) != 0 && (cr0() & CR0_PG) != 0)) {
     raiseGp(0);
     return;
   }

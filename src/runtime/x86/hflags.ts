@@ -9,7 +9,7 @@ import {
   HF_IOPL_SHIFT, HF_LMA, HF_MMU_SHIFT, HF_MP, HF_OSFXSR, HF_OSXSAVE, HF_PE, HF_RF, HF_SHADOW, HF_SS32, HF_TF,
   HF_TS, HF_UMIP, HF_VM, HF_VME, INTERRUPT_HARD, INTERRUPT_INIT, INTERRUPT_NMI, INTERRUPT_PENDING,
   INTERRUPT_SIPI, INTERRUPT_SMI, MMU_KERNEL, MMU_KERNEL_SMAP, MMU_USER, MMU_USER_ALIGN, NMI_BLOCKED, SEG_ATTR, SEG_BASE,
-  SEG_LIMIT, SHADOW, SS, TURN_STEPS, XCR0,
+  SEG_LIMIT, SHADOW, SMM, SS, TURN_STEPS, XCR0,
 } from './layout';
 import { REQUEST_YIELD } from '../tcg/layout';
 import { CPU, cr0, cr4, efer, eflags, get, segAt, segAttr, segBase, segLimit } from './state';
@@ -101,8 +101,10 @@ export function offerTurn(): void {
 export function interruptWindow(): i32 {
   const pending = load<i32>(CPU, INTERRUPT_PENDING);
   const shadow = load<i32>(CPU, SHADOW);
-  let window = pending & (INTERRUPT_SMI | INTERRUPT_INIT | INTERRUPT_SIPI);
+  // SDM Vol. 3C 32.3: SMM blocks SMIs and INIT
+  let window = load<i32>(CPU, SMM) == 0 ? pending & (INTERRUPT_INIT | INTERRUPT_SIPI) : 0;
   if (shadow != 0) return window;
+  if (load<i32>(CPU, SMM) == 0) window |= pending & INTERRUPT_SMI;
   if ((eflags() & FL_IF) != 0) window |= pending & INTERRUPT_HARD;
   if (get(NMI_BLOCKED) == 0) window |= pending & INTERRUPT_NMI;
   return window;

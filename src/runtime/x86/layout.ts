@@ -133,6 +133,9 @@ export const DR_PENDING = 0x470;
 /** Protection-key rights of user pages; IA32_PKRS, those of supervisor pages. */
 export const PKRU = 0x478;
 export const PKRS = 0x480;
+/** System management mode: SMM_* bits; base of the save area and the handler. */
+export const SMM = 0x488;
+export const SMBASE = 0x490;
 /** State components XCR0 can enable (CPUID leaf 0DH), filled by the CPU model. IA32_XSS is always 0. */
 export const XCR0_MASK = 0x4f0;
 /** MTRRs and other MSRs that only keep their value: 128 slots. */
@@ -226,6 +229,11 @@ export const INTERRUPT_NMI = 2;
 export const INTERRUPT_SMI = 4;
 export const INTERRUPT_INIT = 8;
 export const INTERRUPT_SIPI = 16;
+
+// ---- SMM bits
+export const SMM_ACTIVE = 1;
+/** NMIs were blocked already when the SMI came. */
+export const SMM_NMI_BLOCKED = 2;
 
 // ---- FEATURES bits: what decides about control-register bits, MSRs and instructions inside the runtime
 export const X86_FEATURE_SMAP = 0x1;

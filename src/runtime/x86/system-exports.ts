@@ -6,6 +6,7 @@ export { check_code_breakpoint, end_of_insn, read_dr, write_dr } from './debug';
 export {
   deliver_fault, deliver_interrupt, deliver_nmi, interrupt_window,
 } from './interrupts';
+export { deliver_smi, rsm } from './smm';
 export { arpl_store, seg_load, seg_load_shadow, seg_read, seg_write } from './segments';
 export { cc_all, cc_carry, cc_cond, get_rflags, set_rflags, update_hflags } from './flag-exports';
 export { call_far, check_branch, jmp_far, ret_far } from './far';

@@ -168,6 +168,13 @@ export const systemHelpers = {
     faults: true,
     doc: '(opsize 4 or 8): SYSEXIT; CPL 0 checked',
   },
+  rsm: {
+    args: 0,
+    reads: true,
+    writes: true,
+    faults: true,
+    doc: 'RSM: loads the state saved by the SMI and leaves system management mode; #UD outside it, shutdown if the state cannot be',
+  },
   hlt: {
     args: 1,
     reads: true,

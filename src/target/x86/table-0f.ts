@@ -72,6 +72,7 @@ export const twoByte = [
   { op: 0xa5, name: 'shld', operands: ['Ev', 'Gv', 'CL'] },
   { op: 0xa8, name: 'push', as: 'pushSeg', operands: ['GS'], size: 'd64' },
   { op: 0xa9, name: 'pop', as: 'popSeg', operands: ['GS'], size: 'd64' },
+  { op: 0xaa, name: 'rsm' },
   { op: 0xab, name: 'bts', operands: ['Ev', 'Gv'], lock: true },
   { op: 0xac, name: 'shrd', operands: ['Ev', 'Gv', 'Ib'] },
   { op: 0xad, name: 'shrd', operands: ['Ev', 'Gv', 'CL'] },

@@ -351,6 +351,11 @@ function hlt(t: Translator): void {
   t.endFault();
 }
 
+function rsm(t: Translator): void {
+  t.call(HELPER.rsm);
+  t.endRipStored(false);
+}
+
 function swapgs(t: Translator): void {
   if (t.needCpl0()) return;
   t.call(HELPER.swapgs);
@@ -432,6 +437,8 @@ function input(t: Translator): void {
 function output(t: Translator): void {
   const size = t.size(1);
   t.call(HELPER.io_out, undefined, port(t, 0), t.zext(RAX, size), t.constant(size));
+  // An SMI or interrupt that the write causes comes before the next instruction.
+  t.endState();
 }
 
 function decimal(t: Translator, helper: number): void {
@@ -473,6 +480,7 @@ export const systemHandlers = {
   sysret,
   sysexit,
   hlt,
+  rsm,
   swapgs,
   rdbase,
   wrbase,

@@ -188,6 +188,7 @@ const PLAIN = `
   std  -  FD
   cmc  -  F5
   hlt  -  F4
+  rsm  -  0F AA
   nop  -  90
   nop  rmv  0F 1F /0
   pause  -  F3 90
