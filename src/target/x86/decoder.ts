@@ -1,7 +1,6 @@
 import { HF_CS32, HF_CS64, HF_PE, HF_VM } from '../../runtime/x86/layout.ts';
-import type { DecodeTable, Dispatch } from './decode-table.ts';
+import type { DecodeTable } from './decode-table.ts';
 import {
-  findRow,
   IMM_B,
   IMM_FAR,
   IMM_OFFSET,
@@ -9,8 +8,6 @@ import {
   IMM_W,
   IMM_WB,
   IMM_Z,
-  OF_MOD3,
-  OF_MODRM,
   RF_D64,
   RF_F64,
   RF_LOCK,
@@ -19,6 +16,7 @@ import {
   ROW_INVALID,
   vexMap,
 } from './decode-table.ts';
+import { type Dispatch, OF_MOD3, OF_MODRM } from './dispatch.ts';
 import { K_E, K_M } from './operand-codes.ts';
 
 /** Base register numbers that mean something else. */
@@ -288,7 +286,7 @@ export class Decoder {
 
   /** Finds the row of an opcode by its index and mandatory-prefix column and reads the rest of the instruction. */
   private lookUp(index: number, column: number): void {
-    const flags = this.dispatch.opcodeFlags[index]!;
+    const flags = this.dispatch.opcodeFlags(index);
     let modrm = 0;
     if (flags & OF_MODRM) {
       modrm = this.u8();
@@ -299,7 +297,7 @@ export class Decoder {
     } else {
       this.isMem = false;
     }
-    const row = findRow(this.dispatch, index, column, this.isMem ? 0 : 1, this.reg, modrm);
+    const row = this.dispatch.findRow(index, column, this.isMem ? 0 : 1, this.reg, modrm);
     this.row = row;
     this.operandSize(this.table.rowFlags[row]!);
     if (this.isMem) this.memory(modrm);
