@@ -1,9 +1,7 @@
 // Bundles the executables' modules (dist/cli, the worker entries) into dist/bundle: a machine of 150 small modules would
 // spend most of its start-up time in the module loader. src/host/node/dist-files.ts ignores a bundle older than the build.
-// Each bundle is a script of one function expression, which src/host/node/bundle-loader.ts runs; tools/code-cache.mjs then
-// compiles all its functions for the Node.js that builds.
+// Each bundle is a script of one function expression, which src/host/node/bundle-loader.ts runs.
 
-import { execFileSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
@@ -47,7 +45,4 @@ await build({
   define: { 'import.meta.url': '__url' },
   banner: { js: 'const __url=require("node:url").pathToFileURL(__filename).href;' },
   outExtension: { '.js': '.cjs' },
-});
-execFileSync(process.execPath, [`${root}tools/code-cache.mjs`, ...Object.keys(BUNDLES)], {
-  stdio: 'inherit',
 });

@@ -4,7 +4,7 @@
 //
 //     node tools/test-kvm.mjs [SCENARIO…]       default: all of SCENARIOS; see tests/kvm/inside.mjs
 
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -44,6 +44,8 @@ try {
 
 /** 0 if every scenario passed. */
 async function run() {
+  // The testbed forgets what a machine leaves behind.
+  execFileSync(process.execPath, [join(root, 'tools/code-cache.mjs')], { stdio: 'inherit' });
   for (const path of [
     'bin',
     'package.json',
@@ -52,6 +54,8 @@ async function run() {
     'dist/cli/launch.js',
     'dist/host/node/bundle-loader.js',
     'dist/host/node/dist-files.js',
+    'dist/host/node/machine-worker-start.js',
+    'dist/host/node/start-worker.js',
   ])
     put(path, path);
   for (const name of readdirSync(join(payload, 'dist/bundle'))) {
@@ -105,5 +109,5 @@ function put(from, to) {
   const source = join(root, from);
   if (!existsSync(source)) throw new Error(`${from} is missing: npm run build, npm run test:boot`);
   mkdirSync(dirname(join(payload, to)), { recursive: true });
-  cpSync(source, join(payload, to), { recursive: true, dereference: true });
+  cpSync(source, join(payload, to), { recursive: true, dereference: true, preserveTimestamps: true });
 }

@@ -1,7 +1,8 @@
 /** What the executables load first: chooses the bundle or, in a checkout with newer modules, the modules. */
 import { setFlagsFromString } from 'node:v8';
-import { loadBundle } from '../host/node/bundle-loader.ts';
+import { loadBundle, saveCodeCache } from '../host/node/bundle-loader.ts';
 import { distUrl, isBundleFresh } from '../host/node/dist-files.ts';
+import { startMachineWorker } from '../host/node/machine-worker-start.ts';
 import type * as Img from './img/main.ts';
 import type * as Main from './main.ts';
 
@@ -23,9 +24,14 @@ export async function launch(
   args: readonly string[],
 ): Promise<number> {
   setEngineFlags();
+  // The machine thread loads its modules while this thread loads the command line's.
+  const usesKvm = program === 'kvm' || args.some((arg) => /\bkvm\b/.test(arg));
+  const worker = program === 'lyrebird' || args.some(asksForText) ? undefined : startMachineWorker(!usesKvm);
   const main = (await load('main', 'cli/main.js')) as typeof Main;
-  if (program === 'kvm') return main.systemMain('x86_64', args, 'kvm');
-  return program === 'lyrebird' ? main.lyrebirdMain(args) : main.systemMain(program, args);
+  if (program === 'lyrebird') return main.lyrebirdMain(args);
+  return program === 'kvm'
+    ? main.systemMain('x86_64', args, 'kvm', worker)
+    : main.systemMain(program, args, 'tcg', worker);
 }
 
 /** Runs `lyrebird-img`; resolves with the exit status. */
@@ -35,6 +41,13 @@ export async function launchImg(args: readonly string[]): Promise<number> {
   return imgMain(args);
 }
 
+/** Arguments that make the program print something and end. */
+function asksForText(arg: string): boolean {
+  return /^--?(h|help|version)$|(^|,)(help|\?)$/.test(arg);
+}
+
 async function load(bundle: string, path: string): Promise<unknown> {
-  return isBundleFresh() ? loadBundle(bundle) : import(distUrl(path).href);
+  if (!isBundleFresh()) return import(distUrl(path).href);
+  process.once('exit', saveCodeCache);
+  return loadBundle(bundle);
 }

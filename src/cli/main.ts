@@ -1,4 +1,5 @@
 /** Entry points of the executables in bin/. Each resolves with the exit status. */
+import type { MachineWorker } from '../host/node/machine-worker-start.ts';
 import { UserError } from '../util/errors.ts';
 import { type Architecture, parseCommandLine } from './command-line.ts';
 
@@ -7,6 +8,7 @@ export async function systemMain(
   architecture: Architecture,
   args: readonly string[],
   defaultAccelerator: 'tcg' | 'kvm' = 'tcg',
+  worker?: MachineWorker,
 ): Promise<number> {
   return guarded(`lyrebird-system-${architecture}`, async () => {
     const commandLine = parseCommandLine(args, architecture, defaultAccelerator);
@@ -17,7 +19,7 @@ export async function systemMain(
     for (const warning of commandLine.plan.warnings)
       process.stderr.write(`lyrebird-system-${architecture}: warning: ${warning}\n`);
     const { run } = await import('./run.ts');
-    return run(commandLine.plan);
+    return run(commandLine.plan, worker);
   });
 }
 

@@ -5,6 +5,7 @@ import { openDrives } from '../host/node/block/open-drives.ts';
 import { readBootFiles } from '../host/node/boot-files.ts';
 import { errorReason } from '../host/node/error-reason.ts';
 import { NodeMachineThreads } from '../host/node/machine-threads.ts';
+import type { MachineWorker } from '../host/node/machine-worker-start.ts';
 import { nodeMonitorFiles } from '../host/node/monitor-files.ts';
 import { MachineClient } from '../system/machine-client.ts';
 import { UserError } from '../util/errors.ts';
@@ -17,11 +18,11 @@ const STDERR = 2;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Resolves with the exit status. `UserError` for what cannot be done. */
-export async function run(plan: RunPlan): Promise<number> {
+export async function run(plan: RunPlan, worker?: MachineWorker): Promise<number> {
   const logFd = openLog(plan.logFile);
   if (plan.pidFile !== undefined) writePidFile(plan.pidFile);
   // The machine thread loads its modules while files are read and devices opened here.
-  const threads = new NodeMachineThreads(logFd, plan.config.accelerators[0]?.kind === 'tcg');
+  const threads = new NodeMachineThreads(logFd, worker);
   let client: MachineClient | undefined;
   let block: NodeBlockThread | undefined;
   let quitReason: string | undefined;

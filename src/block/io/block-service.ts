@@ -15,6 +15,8 @@ import type { BlockReply, BlockRequest, MachineAttachment, OpenedDrive } from '.
 
 export interface ServicePorts extends ServerHost {
   reply(message: BlockReply): void;
+  /** Everything is closed; the answer that says so comes next. */
+  closed(): void;
 }
 
 export class BlockService {
@@ -70,6 +72,7 @@ export class BlockService {
         return null;
       case 'close':
         await this.#close();
+        this.#ports.closed();
         return null;
     }
   }

@@ -3,6 +3,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { BlockService } from '../../block/io/block-service.ts';
 import type { BlockReply, BlockRequest } from '../../block/io/protocol.ts';
 import { NodeBlockHost } from './block/node-block-host.ts';
+import { saveCodeCache } from './bundle-loader.ts';
 
 export interface BlockWorkerData {
   readonly channel: SharedArrayBuffer;
@@ -22,6 +23,7 @@ const service: BlockService = new BlockService(channel, new NodeBlockHost(), {
     }
   },
   turn: () => new Promise((done) => setImmediate(done)),
+  closed: saveCodeCache,
   reportBug: (error) => console.error('block I/O:', error),
 });
 

@@ -7,8 +7,12 @@ import type { MachineMessage, MachineStart } from '../../system/protocol.ts';
 import { kicker } from '../../system/protocol.ts';
 import { TickerChannel } from '../../system/ticker.ts';
 import { loadKvmSystem } from './kvm-system.ts';
-import type { MachineWorkerData } from './machine-worker.ts';
-import { clockEpoch } from './monotonic-clock.ts';
+import {
+  type MachineWorker,
+  type MachineWorkerStart,
+  STACK,
+  startMachineWorker,
+} from './machine-worker-start.ts';
 import { startWorker } from './start-worker.ts';
 import type { TickerData } from './ticker-worker.ts';
 
@@ -16,23 +20,27 @@ export class NodeMachineThreads implements MachineThreads {
   onMessage: ((message: MachineMessage) => void) | undefined;
   onError: ((error: Error) => void) | undefined;
 
-  readonly #epoch = clockEpoch();
+  readonly #epoch: bigint;
   readonly #machine: Worker;
+  readonly #logFd: number;
   #ticker: Worker | undefined;
   #tickerWords: Int32Array | undefined;
   #terminated = false;
   /** Gets every vCPU out of the guest for good. */
   #stopVcpus: () => void = () => {};
 
-  /** Starts the machine thread at once: its modules load while the caller reads files; `translates`: it will need the translator. */
-  constructor(logFd: number, translates = true) {
-    const workerData: MachineWorkerData = { epoch: this.#epoch, logFd, translates };
-    this.#machine = this.#spawn('machine-worker', workerData);
-    this.#machine.on('message', (message: MachineMessage) => this.onMessage?.(message));
+  /** `logFd`: file descriptor of the log, -1: log text comes as messages. The machine thread may be loading its modules already. */
+  constructor(logFd: number, { epoch, worker }: MachineWorker = startMachineWorker(true)) {
+    this.#epoch = epoch;
+    this.#logFd = logFd;
+    this.#machine = worker;
+    this.#watch(worker);
+    worker.on('message', (message: MachineMessage) => this.onMessage?.(message));
   }
 
   start(message: MachineStart): void {
-    this.#machine.postMessage(message);
+    const machineStart: MachineWorkerStart = { start: message, logFd: this.#logFd };
+    this.#machine.postMessage(machineStart);
   }
 
   kicker(kick: KickWord): () => void {
@@ -55,7 +63,8 @@ export class NodeMachineThreads implements MachineThreads {
     this.#ticker = undefined;
     if (kick.thread === 'kvm') return; // it has timers of the kernel's
     const workerData: TickerData = { words, kick, epoch: this.#epoch };
-    this.#ticker = this.#spawn('ticker-worker', workerData);
+    this.#ticker = startWorker('ticker-worker', { workerData, resourceLimits: STACK });
+    this.#watch(this.#ticker);
     this.#ticker.unref();
   }
 
@@ -77,15 +86,9 @@ export class NodeMachineThreads implements MachineThreads {
     return new Promise((resolve) => setTimeout(resolve, ms));
   }
 
-  #spawn(name: string, workerData: unknown): Worker {
-    const worker = startWorker(name, {
-      workerData,
-      // Recursion over guest code is bounded; the heap holds no guest memory.
-      resourceLimits: { stackSizeMb: 4 },
-    });
+  #watch(worker: Worker): void {
     worker.on('error', (error) => {
       if (!this.#terminated) this.onError?.(error);
     });
-    return worker;
   }
 }

@@ -6,23 +6,17 @@ import { checkHost, firstCause } from '../../accel/kvm/check/host-check.ts';
 import type { VcpuThreadStart } from '../../accel/kvm/vcpu-thread.ts';
 import type { WasmModuleHandle } from '../../accel/tcg/webassembly.ts';
 import { compileRuntime, runMachineThread } from '../../system/machine-thread.ts';
-import type { MachineMessage, MachineStart } from '../../system/protocol.ts';
+import type { MachineMessage } from '../../system/protocol.ts';
+import { saveCodeCache } from './bundle-loader.ts';
 import { startCompileThread } from './compile-thread.ts';
 import { distUrl } from './dist-files.ts';
 import { collectHostFacts } from './host-facts.ts';
 import { loadKvmSystem } from './kvm-system.ts';
+import type { MachineWorkerData, MachineWorkerStart } from './machine-worker-start.ts';
 import { monotonicClock } from './monotonic-clock.ts';
 import { startWorker } from './start-worker.ts';
 
-export interface MachineWorkerData {
-  readonly epoch: bigint;
-  /** File descriptor of `-D`; -1: log text goes to the main thread. */
-  readonly logFd: number;
-  /** The translator's runtime is compiled at once, not when it is asked for. */
-  readonly translates: boolean;
-}
-
-const { epoch, logFd, translates } = workerData as MachineWorkerData;
+const { epoch, translates } = workerData as MachineWorkerData;
 const port = parentPort!;
 
 function writeAll(fd: number, text: string): void {
@@ -44,9 +38,14 @@ const runtime = (): WasmModuleHandle => {
   return compiled;
 };
 if (translates) runtime();
-const post = (message: MachineMessage): void => port.postMessage(message);
 
-port.once('message', (start: MachineStart) => {
+function post(message: MachineMessage): void {
+  // Whoever hears of the end may end this thread.
+  if (message.kind === 'event' && message.event.kind === 'end') saveCodeCache();
+  port.postMessage(message);
+}
+
+port.once('message', ({ start, logFd }: MachineWorkerStart) => {
   const host = {
     post,
     clock: monotonicClock(epoch),
