@@ -6,6 +6,7 @@ import { type NamedCharSpec, parseChardev, parseCharSpec, type SharedCharSpec } 
 import type { GlobalProperty } from '../machine/device-spec.ts';
 import { deviceTypes } from '../machine/device-types.ts';
 import { VGA_BIOS } from '../machine/pc-display.ts';
+import type { BoardKind } from '../machine/pc-memory.ts';
 import { PANIC_ACTIONS, WATCHDOG_ACTIONS } from '../system/actions.ts';
 import { DEFAULT_CONFIG, type MachineConfig } from '../system/config.ts';
 import { parseCpu } from '../target/x86/cpu-models.ts';
@@ -293,7 +294,7 @@ function finish(c: Collected): RunPlan {
     monitors: c.monitors,
     qtest: c.qtest,
     debugCon: c.debugCon,
-    block: c.drives.finish(),
+    block: c.drives.finish(c.config.machine === 'q35' ? 1 : 2),
     chardevs: c.chardevs,
     logFile: c.logFile,
     pidFile: c.pidFile,
@@ -392,19 +393,27 @@ function parseSmp(c: Collected, text: string): void {
   c.config.smp = { cpus: total, sockets, cores, threads };
 }
 
-const MACHINE_NAMES = /^(pc|pc-i440fx-[\w.]+)$/;
+/** Names of machines with the board each has. */
+const MACHINE_NAMES: ReadonlyArray<readonly [RegExp, BoardKind]> = [
+  [/^(pc|pc-i440fx-[\w.]+)$/, 'pc'],
+  [/^(q35|pc-q35-[\w.]+)$/, 'q35'],
+];
 
 function parseMachine(c: Collected, text: string): void {
   if (text === 'help' || text === '?') {
     c.printed = help.list('Supported machines are:', [
-      'pc  Standard PC (i440FX + PIIX) (default; also pc-i440fx-*)',
+      'pc   Standard PC (i440FX + PIIX, 1996) (default; also pc-i440fx-*)',
+      'q35  Standard PC (Q35 + ICH9, 2009) (also pc-q35-*)',
     ]);
     return;
   }
   const options = new OptionList(text, `-machine ${text}`, 'type');
   const type = options.text('type');
-  if (type !== undefined && !MACHINE_NAMES.test(type))
-    throw options.error(`unknown machine "${type}" (-machine help lists them)`);
+  if (type !== undefined) {
+    const board = MACHINE_NAMES.find(([name]) => name.test(type))?.[1];
+    if (board === undefined) throw options.error(`unknown machine "${type}" (-machine help lists them)`);
+    c.config.machine = board;
+  }
   const accel = options.text('accel');
   if (accel !== undefined) c.accelerators.machineChoice(accel, `-machine ${text}`);
   const irqchip = options.text('kernel-irqchip') ?? options.text('kernel_irqchip');

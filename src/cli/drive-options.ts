@@ -23,7 +23,7 @@ const INTERFACES: readonly DriveInterface[] = [
 ];
 
 /** Units on a bus; undefined: as many as there are. */
-const UNITS: Readonly<Partial<Record<DriveInterface, number>>> = { ide: 2, scsi: 7, floppy: 2 };
+const UNITS: Readonly<Partial<Record<DriveInterface, number>>> = { scsi: 7, floppy: 2 };
 
 interface CacheMode {
   readonly isWritethrough: boolean;
@@ -155,9 +155,10 @@ export class DriveOptions {
     this.#blockdevs.push({ option, node });
   }
 
-  finish(): BlockConfig {
+  /** `ideUnits`: how many drives each IDE bus of the board takes. */
+  finish(ideUnits = 2): BlockConfig {
     const drives: DriveConfig[] = [];
-    for (const pending of this.#pending) drives.push(this.#place(pending, drives));
+    for (const pending of this.#pending) drives.push(this.#place(pending, drives, ideUnits));
     const ids = [
       ...drives.map((drive) => drive.id),
       ...this.#blockdevs.map(({ node }) => textOf(node['node-name'])),
@@ -167,9 +168,9 @@ export class DriveOptions {
     return { drives, blockdevs: this.#blockdevs };
   }
 
-  #place(pending: Pending, before: readonly DriveConfig[]): DriveConfig {
+  #place(pending: Pending, before: readonly DriveConfig[], ideUnits: number): DriveConfig {
     const { config } = pending;
-    const units = UNITS[config.interface];
+    const units = config.interface === 'ide' ? ideUnits : UNITS[config.interface];
     const isTaken = (bus: number, unit: number): boolean =>
       before.some(
         (drive) => drive.interface === config.interface && drive.bus === bus && drive.unit === unit,

@@ -59,14 +59,13 @@ export interface DeviceRoster {
   remove(name: string): unknown;
 }
 
-const PCI_BUS = 'pci.0';
-
 export class DeviceRegistry {
   readonly #context: DeviceContext;
   readonly #pci: PciBus;
   readonly #roster: DeviceRoster;
   readonly #plugged: PluggedDevice[] = [];
   readonly #boardBuses: readonly ChildBus[];
+  readonly #rootBus: string;
   #anonymous = 0;
 
   /** `boardBuses`: buses of controllers that the board brings. */
@@ -75,7 +74,9 @@ export class DeviceRegistry {
     pci: PciBus,
     roster: DeviceRoster,
     boardBuses: readonly ChildBus[] = [],
+    rootBus = 'pci.0',
   ) {
+    this.#rootBus = rootBus;
     this.#boardBuses = boardBuses;
     this.#context = context;
     this.#pci = pci;
@@ -106,7 +107,7 @@ export class DeviceRegistry {
       spec.id === undefined
         ? `/machine/peripheral-anon/device[${this.#anonymous++}]`
         : `/machine/peripheral/${spec.id}`;
-    const busName = parent?.name ?? (type.bus === 'PCI' ? PCI_BUS : type.bus === 'ISA' ? 'isa.0' : '');
+    const busName = parent?.name ?? (type.bus === 'PCI' ? this.#rootBus : type.bus === 'ISA' ? 'isa.0' : '');
     const plugged = { spec, type, path, built, parent, busName, devfn, hotplugged };
     this.#plugged.push(plugged);
     this.#roster.add(path, built.device);
@@ -129,9 +130,12 @@ export class DeviceRegistry {
   #parentBus(spec: DeviceSpec, type: DeviceType): ChildBus | undefined {
     const buses = [...this.#boardBuses, ...this.#plugged.flatMap((p) => p.built.bus ?? [])];
     if (type.bus === 'PCI' || type.bus === 'ISA' || type.bus === 'System' || type.bus === 'none') {
-      const own = { PCI: ['pci.0', 'pci'], ISA: ['isa.0', 'isa'], System: ['main-system-bus'], none: [] }[
-        type.bus
-      ];
+      const own = {
+        PCI: [this.#rootBus, 'pci'],
+        ISA: ['isa.0', 'isa'],
+        System: ['main-system-bus'],
+        none: [],
+      }[type.bus];
       if (spec.bus === undefined || (own as readonly string[]).includes(spec.bus)) return undefined;
       throw this.#busError(spec, type, buses);
     }
@@ -145,7 +149,7 @@ export class DeviceRegistry {
   }
 
   #busError(spec: DeviceSpec, type: DeviceType, buses: readonly ChildBus[]): UserError {
-    const known = [...buses.map((bus) => bus.name), PCI_BUS, 'isa.0'];
+    const known = [...buses.map((bus) => bus.name), this.#rootBus, 'isa.0'];
     return known.includes(spec.bus!)
       ? this.#error(spec, `Device '${type.name}' can't go on ${spec.bus} bus`)
       : this.#error(spec, `Bus '${spec.bus}' not found`);

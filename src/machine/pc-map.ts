@@ -80,6 +80,8 @@ export const PCI_IRQS: readonly number[] = [5, 10, 11];
 /** The 8254 is wired to this input of the I/O APIC (MPS 5.1); the 8259 pair's output to input 0. */
 export const GSI_PIT = 2;
 export const IO_APIC_INPUTS = 24;
+/** The ICH9's PIRQA…H have inputs of their own from here. */
+export const GSI_PIRQ_A = 16;
 
 export const DMA_FLOPPY = 2;
 

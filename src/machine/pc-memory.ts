@@ -2,11 +2,12 @@
 import { AddressSpace } from '../core/address-space.ts';
 import { GuestRam } from '../core/guest-ram.ts';
 import { type AccessSize, MemoryRegion, type MmioDevice } from '../core/memory-region.ts';
-import type { ShadowSegment } from '../hw/pci/pci-host.ts';
+import type { ShadowSegment, SmramState } from '../hw/pci/pci-host.ts';
 import { allOnes } from '../util/bits.ts';
 import { assert, UserError } from '../util/errors.ts';
 import { type BootMemory, MEMORY_RESERVED, MEMORY_USABLE, type MemoryMapEntry } from './boot/boot.ts';
 import * as map from './pc-map.ts';
+import * as q35 from './q35-map.ts';
 
 const ADDRESS_SPACE_SIZE = 2 ** 40;
 const IO_SPACE_SIZE = 0x1_0000;
@@ -15,7 +16,11 @@ export const MIN_MEMORY_BYTES = 2 ** 20;
 const FIRMWARE_WINDOW = 0x2_0000;
 const MAX_FIRMWARE = 16 * 2 ** 20;
 
+export type BoardKind = 'pc' | 'q35';
+
 export interface PcMemoryOptions {
+  /** Default `pc`. */
+  readonly board?: BoardKind;
   readonly memoryBytes: number;
   /** A ROM that ends at 4 GiB; its last 128 KiB show below 1 MiB. */
   readonly firmware: { readonly name: string; readonly bytes: Uint8Array } | undefined;
@@ -39,9 +44,13 @@ export function pcRamBufferBytes(options: PcMemoryOptions): number {
   return memoryBytes + size + deviceBytes;
 }
 
-/** RAM below 4 GiB: all of it up to 3.5 GiB, else 3 GiB, so that the rest starts on a round address. */
-export function lowRamEndOf(memoryBytes: number): number {
-  return memoryBytes > map.LOW_RAM_LIMIT ? map.LOW_RAM_SPLIT : memoryBytes;
+/**
+ * RAM below 4 GiB: on `pc` all of it up to 3.5 GiB, else 3 GiB, so that the rest starts on a round address; on `q35`, where configuration
+ * space lies lower, up to 2.75 GiB, else 2 GiB.
+ */
+export function lowRamEndOf(memoryBytes: number, board: BoardKind = 'pc'): number {
+  const { LOW_RAM_LIMIT, LOW_RAM_SPLIT } = board === 'q35' ? q35 : map;
+  return memoryBytes > LOW_RAM_LIMIT ? LOW_RAM_SPLIT : memoryBytes;
 }
 
 /** One of the 13 ranges that PAM registers govern: who answers there. */
@@ -66,14 +75,16 @@ export class PcMemory implements BootMemory {
   readonly #firmware: Uint8Array | undefined;
   readonly #segments: readonly BiosSegment[];
   readonly #smram: MemoryRegion;
+  #smramState: SmramState = { isOpen: false, isEnabled: false };
+  #inSmm = false;
   #deviceAt: number;
 
   /** `ramBuffer` has `pcRamBufferBytes` bytes. */
   constructor(options: PcMemoryOptions, ramBuffer: Uint8Array) {
     const { memoryBytes, firmware } = options;
-    this.lowRamEnd = lowRamEndOf(memoryBytes);
+    this.lowRamEnd = lowRamEndOf(memoryBytes, options.board);
     this.highRamBytes = memoryBytes - this.lowRamEnd;
-    this.map = memoryMap(this.lowRamEnd, this.highRamBytes);
+    this.map = memoryMap(this.lowRamEnd, this.highRamBytes, options.board === 'q35');
     this.#ram = new GuestRam(ramBuffer);
     this.#firmware = firmware?.bytes;
     this.#deviceAt = memoryBytes + (firmware?.bytes.length ?? 0);
@@ -118,9 +129,22 @@ export class PcMemory implements BootMemory {
     });
   }
 
-  /** Whether 0xa0000…0xbffff is RAM (system management mode, or open for setting it up) instead of video memory. */
-  setSmramVisible(visible: boolean): void {
-    this.#smram.enabled = visible;
+  /** The host bridge's SMRAM register changed. */
+  setSmram(state: SmramState): void {
+    this.#smramState = state;
+    this.#updateSmram();
+  }
+
+  /** The vCPU whose turn it is has entered or left system management mode. */
+  setSmm(active: boolean): void {
+    this.#inSmm = active;
+    this.#updateSmram();
+  }
+
+  /** 0xa0000…0xbffff is RAM in system management mode, or while it is set up, instead of video memory. */
+  #updateSmram(): void {
+    const { isOpen, isEnabled } = this.#smramState;
+    this.#smram.enabled = isOpen || (isEnabled && this.#inSmm);
   }
 
   /** RAM as the address space shows it, without the holes below 1 MiB. */
@@ -210,7 +234,7 @@ const NOTHING = {
   write: (): void => {},
 };
 
-function memoryMap(lowRamEnd: number, highRamBytes: number): MemoryMapEntry[] {
+function memoryMap(lowRamEnd: number, highRamBytes: number, hasEcam: boolean): MemoryMapEntry[] {
   const entries = [
     { address: 0, size: map.EBDA_BASE, type: MEMORY_USABLE },
     { address: map.EBDA_BASE, size: map.VGA_BASE - map.EBDA_BASE, type: MEMORY_RESERVED },
@@ -227,6 +251,7 @@ function memoryMap(lowRamEnd: number, highRamBytes: number): MemoryMapEntry[] {
       type: MEMORY_USABLE,
     });
   }
+  if (hasEcam) entries.push({ address: q35.ECAM_BASE, size: q35.ECAM_SIZE, type: MEMORY_RESERVED });
   if (highRamBytes > 0) entries.push({ address: map.HIGH_RAM_BASE, size: highRamBytes, type: MEMORY_USABLE });
   return entries;
 }

@@ -1,6 +1,5 @@
 /** The disks, CD-ROM drives and floppies of the board `pc`. */
 import type { AddressSpace } from '../core/address-space.ts';
-import type { Device } from '../core/device.ts';
 import type { Drive } from '../core/drive.ts';
 import type { IrqLine } from '../core/irq.ts';
 import { MemoryRegion, type MmioDevice } from '../core/memory-region.ts';
@@ -10,9 +9,9 @@ import { AtaDisk } from '../hw/ide/ata-disk.ts';
 import { AtapiCdrom } from '../hw/ide/atapi-cdrom.ts';
 import type { Geometry } from '../hw/ide/geometry.ts';
 import type { AnyIdeDrive } from '../hw/ide/ide-channel.ts';
-import { PiixIde } from '../hw/ide/piix-ide.ts';
 import { UserError } from '../util/errors.ts';
 import type { ChildBus } from './device-registry.ts';
+import type { DeviceSlots } from './device-slots.ts';
 import type { BootOrder } from './firmware/boot-order.ts';
 import * as map from './pc-map.ts';
 
@@ -31,39 +30,47 @@ export interface IdePlace {
   readonly bootIndex?: number;
 }
 
+/** One bus of an IDE or AHCI controller: a channel with two units, a port with one. */
+export interface IdeBus {
+  readonly drives: ReadonlyArray<AnyIdeDrive | undefined>;
+  attach(unit: number, drive: AnyIdeDrive): void;
+}
+
+/** The controller that the board brings for `-hda`, `-cdrom` and the like. */
+export interface BoardIde {
+  readonly buses: readonly IdeBus[];
+  /** Open Firmware path of a drive, as firmware names it. */
+  bootPath(bus: number, unit: number): string;
+}
+
 export interface StorageParts {
   readonly memory: AddressSpace;
   readonly io: AddressSpace;
   readonly irq: (n: number) => IrqLine;
-  readonly add: (name: string, device: Device) => void;
+  readonly slots: DeviceSlots;
   readonly bootOrder: BootOrder;
+  readonly ide: BoardIde;
+  /** A floppy controller is there without drives, too. */
+  readonly hasFloppy: boolean;
 }
 
 export class PcStorage {
-  readonly ide: PiixIde;
   readonly dma: I8237Pair;
-  readonly floppy: FloppyController;
+  /** Undefined: there is no controller. */
+  readonly floppy: FloppyController | undefined;
   /** Drives A: and B: that are there. */
   readonly floppies: number[] = [];
   readonly #parts: StorageParts;
   readonly #disks: Array<{ readonly index: number; readonly disk: AtaDisk }> = [];
 
   constructor(drives: readonly Drive[], parts: StorageParts) {
-    this.ide = new PiixIde(
-      parts.memory,
-      parts.io.root,
-      map.IDE_CHANNELS.map(({ command, control, irq }) => ({
-        commandPort: command,
-        controlPort: control,
-        irq: parts.irq(irq),
-      })),
-    );
-    for (const [name, device] of this.ide.devices) parts.add(name, device);
     this.#parts = parts;
-    this.dma = new I8237Pair(parts.memory);
-    this.floppy = new FloppyController(parts.irq(map.IRQ_FLOPPY), this.dma.channel(map.DMA_FLOPPY));
-    parts.add('i8237', this.dma);
-    parts.add('isa-fdc', this.floppy);
+    this.dma = parts.slots.add('i8237', new I8237Pair(parts.memory));
+    const hasFloppy = parts.hasFloppy || drives.some((drive) => drive.interface === 'floppy');
+    if (hasFloppy) {
+      const floppy = new FloppyController(parts.irq(map.IRQ_FLOPPY), this.dma.channel(map.DMA_FLOPPY));
+      this.floppy = parts.slots.add('isa-fdc', floppy);
+    }
     this.#mapPorts(parts.io.root);
     for (const drive of drives) {
       if (drive.interface === 'ide') this.addIde({ drive, ...placeOf(drive) });
@@ -77,22 +84,22 @@ export class PcStorage {
     const what = `-drive if=ide,bus=${bus},unit=${unit}`;
     const device = createIdeDrive({
       ...drive,
-      serial: drive.serial ?? `LB${String(bus * 2 + unit + 1).padStart(5, '0')}`,
+      serial: drive.serial ?? `LB${String(this.#index(bus, unit) + 1).padStart(5, '0')}`,
     });
     this.#connect(device, bus, unit, drive.bootIndex, what);
-    this.#parts.add(`ide${bus}.${unit}`, device);
+    this.#parts.slots.add(`ide${bus}.${unit}`, device);
   }
 
   /** The channels as devices of the user's (`-device ide-hd`) find them. */
   get buses(): readonly ChildBus[] {
-    return this.ide.channels.map((channel, bus) => ({
+    return this.#parts.ide.buses.map((channel, bus) => ({
       name: `ide.${bus}`,
       kind: 'IDE',
       attach: (part, properties, what) => {
         const free = channel.drives.indexOf(undefined);
         const unit = Number(properties['unit'] ?? 0xffffffff);
         const bootIndex = Number(properties['bootindex'] ?? -1);
-        this.#connect(part as AnyIdeDrive, bus, unit > 1 ? free : unit, bootIndex, what);
+        this.#connect(part as AnyIdeDrive, bus, unit >= channel.drives.length ? free : unit, bootIndex, what);
       },
       detach: () => {},
     }));
@@ -105,22 +112,28 @@ export class PcStorage {
     bootIndex: number | undefined,
     what: string,
   ): void {
-    const channel = this.ide.channels[bus];
-    if (channel === undefined || unit > 1 || unit < 0)
-      throw new UserError('BadDrive', `${what}: the board has two IDE channels with two units each`);
+    const { buses, bootPath } = this.#parts.ide;
+    const channel = buses[bus];
+    if (channel === undefined || unit >= channel.drives.length || unit < 0)
+      throw new UserError('BadDrive', `${what}: the board has no such place (${describe(buses)})`);
     if (channel.drives[unit] !== undefined) throw new UserError('BadDrive', `${what}: the place is taken`);
     channel.attach(unit, device);
     if (bootIndex !== undefined && bootIndex >= 0) {
-      this.#parts.bootOrder.add(`/pci@i0cf8/ide@1,1/drive@${bus}/disk@${unit}`, bootIndex);
+      this.#parts.bootOrder.add(bootPath(bus, unit), bootIndex);
     }
     if (!(device instanceof AtaDisk)) return;
-    this.#disks.push({ index: bus * 2 + unit, disk: device });
+    this.#disks.push({ index: this.#index(bus, unit), disk: device });
     device.guessGeometry(() => {});
+  }
+
+  /** The number of a place among all of the controller. */
+  #index(bus: number, unit: number): number {
+    return bus * (this.#parts.ide.buses[0]?.drives.length ?? 1) + unit;
   }
 
   /** `UserError` if the place is taken or there is none. */
   addFloppy(unit: number, drive: Drive, bootIndex?: number): void {
-    if (unit > 1)
+    if (unit > 1 || this.floppy === undefined)
       throw new UserError('BadDrive', `-drive if=floppy,unit=${unit}: the controller has two drives`);
     if (this.floppies.includes(unit)) {
       throw new UserError('BadDrive', `-drive if=floppy,unit=${unit}: the place is taken`);
@@ -140,6 +153,7 @@ export class PcStorage {
     add('dma-second', map.PORT_DMA_SECOND, DMA_SLAVE_PORTS, this.dma.second);
     // Port 0x80, in between, is the one of POST codes.
     add('dma-pages', map.PORT_DMA_PAGES, DMA_PAGE_PORTS, this.dma.pages, -1);
+    if (this.floppy === undefined) return;
     add('fdc', map.PORT_FLOPPY, FDC_PORTS, this.floppy);
     add('fdc-dir', map.PORT_FLOPPY + FDC_DIR_PORT, 1, this.floppy.directionPort);
   }
@@ -149,7 +163,7 @@ export class PcStorage {
     let types = 0;
     let translations = 0;
     for (const { index, disk } of this.#disks) {
-      translations |= disk.translation << (2 * index);
+      if (index < 4) translations |= disk.translation << (2 * index);
       if (index > 1) continue;
       types |= 0xf0 >> (4 * index);
       const { cylinders, heads, sectors } = disk.geometry;
@@ -159,12 +173,17 @@ export class PcStorage {
         poke(0x1b + 9 * index + i, byte);
       });
     }
-    poke(0x10, (this.floppy.driveType(0) << 4) | this.floppy.driveType(1));
+    const { floppy } = this;
+    poke(0x10, floppy === undefined ? 0 : (floppy.driveType(0) << 4) | floppy.driveType(1));
     const count = this.floppies.length;
     poke(0x14, 0x06 | (count > 0 ? 0x01 | ((count - 1) << 6) : 0)); // coprocessor, PS/2 mouse, floppies
     poke(0x12, types);
     poke(0x39, translations);
   }
+}
+
+function describe(buses: readonly IdeBus[]): string {
+  return `${buses.length} buses with ${buses[0]?.drives.length ?? 0} units each`;
 }
 
 function placeOf({ bus, unit, media }: Drive): Omit<IdePlace, 'drive'> {

@@ -4,7 +4,7 @@ import type { CharBackend, CharFrontend } from '../core/char-backend.ts';
 import { ManualClock } from '../core/clock.ts';
 import { TimerQueue } from '../core/timer.ts';
 import { UserError } from '../util/errors.ts';
-import { PcBoard } from './pc.ts';
+import { PcBoard } from './pc-board.ts';
 import { pcRamBufferBytes } from './pc-memory.ts';
 
 const MiB = 2 ** 20;

@@ -3,6 +3,7 @@
 import type { DeviceSpec } from '../machine/device-spec.ts';
 import { type BootOptions, DEFAULT_BOOT } from '../machine/firmware/boot-options.ts';
 import type { VgaKind } from '../machine/pc-display.ts';
+import type { BoardKind } from '../machine/pc-memory.ts';
 import type { ActionConfig } from './actions.ts';
 
 export type TcgTier = 'auto' | 'interp' | 'jit';
@@ -44,7 +45,7 @@ export interface DebugConConfig {
 
 /** Everything but the content of files and the character devices. Plain data: it is sent to the machine thread. */
 export interface MachineConfig {
-  readonly machine: 'pc';
+  readonly machine: BoardKind;
   readonly name: string;
   /** As SMBIOS and firmware show it: 8-4-4-4-12 hexadecimal digits. */
   readonly uuid: string;

@@ -28,6 +28,14 @@ export function machineList(): Plain[] {
       'default-cpu-type': 'qemu64-x86_64-cpu',
       'default-ram-id': 'pc.ram',
     },
+    {
+      ...common,
+      name: 'pc-q35-7.2',
+      alias: 'q35',
+      'hotpluggable-cpus': true,
+      'default-cpu-type': 'qemu64-x86_64-cpu',
+      'default-ram-id': 'pc.ram',
+    },
     { ...common, name: 'none', 'hotpluggable-cpus': false, 'default-ram-id': 'ram' },
   ];
 }

@@ -19,7 +19,7 @@ import { type Timer, TimerQueue } from '../core/timer.ts';
 import type { SavedState } from '../core/vmstate.ts';
 import { KeySender } from '../hw/input/key-sender.ts';
 import type { LocalApic } from '../hw/intc/apic.ts';
-import { type DirectBoot, PcBoard, pcBusAccess } from '../machine/pc.ts';
+import { type DirectBoot, PcBoard, pcBusAccess } from '../machine/pc-board.ts';
 import { displayBytes } from '../machine/pc-display.ts';
 import { pcRamBufferBytes } from '../machine/pc-memory.ts';
 import type { TargetDescriptor } from '../target/target.ts';
@@ -157,6 +157,7 @@ export class Machine implements LoopClient {
       });
     }
     this.board = new PcBoard({
+      board: config.machine,
       memoryBytes: config.memoryBytes,
       firmware: start.firmware,
       ramBuffer: accelerator.ram,

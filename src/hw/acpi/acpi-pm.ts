@@ -3,7 +3,7 @@
  * in the 82371AB, 7.2).
  *
  *     PM block: +0 PM1_STS  +2 PM1_EN  +4 PM1_CNT  +8 PM_TMR (24 bits at 3.579545 MHz)
- *     GPE0 block: +0 status (2)  +2 enable (2)
+ *     GPE0 block: +0 status  +n enable, of n = 2 bytes (PIIX4) or 8 (ICH9) with 16 events
  */
 import type { Device } from '../../core/device.ts';
 import type { IrqLine } from '../../core/irq.ts';
@@ -59,7 +59,11 @@ export class AcpiPm implements Device {
   readonly #clock: TimerService;
   readonly #timer: Timer;
 
-  constructor(sci: IrqLine, power: PowerControl, timers: TimerService) {
+  readonly #gpeHalf: number;
+
+  /** `gpeBytes`: size of the GPE0 block. */
+  constructor(sci: IrqLine, power: PowerControl, timers: TimerService, gpeBytes = GPE0_SIZE) {
+    this.#gpeHalf = gpeBytes / 2;
     this.#sci = sci;
     this.#power = power;
     this.#clock = timers;
@@ -89,6 +93,11 @@ export class AcpiPm implements Device {
   /** SMI_CMD was written: firmware's part of switching ACPI mode. */
   setAcpiMode(enabled: boolean): void {
     this.#s.control = enabled ? this.#s.control | SCI_ENABLE : this.#s.control & ~SCI_ENABLE;
+    this.#update();
+  }
+
+  /** The SCI leads elsewhere now. */
+  driveSci(): void {
     this.#update();
   }
 
@@ -172,7 +181,7 @@ export class AcpiPm implements Device {
   }
 
   #readGpe(at: number): number {
-    return at === 0 ? this.#s.gpeStatus : at === 2 ? this.#s.gpeEnable : 0;
+    return at === 0 ? this.#s.gpeStatus : at === this.#gpeHalf ? this.#s.gpeEnable : 0;
   }
 
   #writeGpe(offset: number, size: AccessSize, value: number): void {
@@ -182,7 +191,7 @@ export class AcpiPm implements Device {
       const shift = (at & 1) * 8;
       const byte = ((value >>> (8 * i)) & 0xff) << shift;
       if ((at & ~1) === 0) s.gpeStatus &= ~byte;
-      else if ((at & ~1) === 2) s.gpeEnable = (s.gpeEnable & (0xff00 >> shift)) | byte;
+      else if ((at & ~1) === this.#gpeHalf) s.gpeEnable = (s.gpeEnable & (0xff00 >> shift)) | byte;
     }
     this.#update();
   }

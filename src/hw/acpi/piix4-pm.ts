@@ -63,6 +63,14 @@ export function programPiix4Pm(pci: PciFunction, base: number): void {
   pci.writeConfig(PM_REG_MISC, 1, 1);
 }
 
+/** Values of SMI_CMD that switch ACPI mode on and off. */
+export interface AcpiCommands {
+  readonly enable: number;
+  readonly disable: number;
+}
+
+const PIIX4_COMMANDS: AcpiCommands = { enable: ACPI_ENABLE, disable: ACPI_DISABLE };
+
 const apmSchema = defineState('piix4-apm', 1, { command: u8(), status: u8() });
 
 /**
@@ -75,8 +83,11 @@ export class ApmPorts implements MmioDevice, Device {
   readonly #acpi: AcpiPm;
   readonly #raiseSmi: () => void;
 
-  constructor(acpi: AcpiPm, raiseSmi: () => void = () => {}) {
+  readonly #values: AcpiCommands;
+
+  constructor(acpi: AcpiPm, raiseSmi: () => void = () => {}, values: AcpiCommands = PIIX4_COMMANDS) {
     this.#acpi = acpi;
+    this.#values = values;
     this.#raiseSmi = raiseSmi;
     this.vmstate = stateful(apmSchema, this.#s);
   }
@@ -95,8 +106,8 @@ export class ApmPorts implements MmioDevice, Device {
       return;
     }
     this.#s.command = value & 0xff;
-    if (value === ACPI_ENABLE) this.#acpi.setAcpiMode(true);
-    else if (value === ACPI_DISABLE) this.#acpi.setAcpiMode(false);
+    if (value === this.#values.enable) this.#acpi.setAcpiMode(true);
+    else if (value === this.#values.disable) this.#acpi.setAcpiMode(false);
     this.#raiseSmi();
   }
 }

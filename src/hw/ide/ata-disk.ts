@@ -46,6 +46,15 @@ const DIR_READ = 0;
 const DIR_WRITE = 1;
 const DIR_TRIM = 2;
 
+/** READ or WRITE FPDMA QUEUED (ATA8-ACS 7.56, 7.73). */
+export interface QueuedCommand {
+  readonly lba: number;
+  readonly sectors: number;
+  readonly isWrite: boolean;
+  /** The data is stable before the command ends. */
+  readonly isForced: boolean;
+}
+
 export class AtaDisk extends IdeDrive {
   override readonly isPacket = false;
   readonly vmstate: Stateful;
@@ -495,6 +504,33 @@ export class AtaDisk extends IdeDrive {
     const at = s.lba * ata.SECTOR_BYTES;
     if (direction === DIR_READ) backend.read(at, buffer.views, done);
     else backend.write(at, buffer.views, done);
+  }
+
+  /** A command of the queue: it neither needs nor changes the registers. `done` gets bits of the error register, 0 for success. */
+  queued(command: QueuedCommand, buffer: DmaBuffer, done: (error: number) => void): void {
+    const { lba, sectors, isWrite, isForced } = command;
+    const { backend } = this;
+    if (lba + sectors > this.totalSectors) {
+      done(ata.ERROR_IDNF | ata.ERROR_ABRT);
+      return;
+    }
+    if (isWrite && backend.isReadOnly) {
+      done(ata.ERROR_ABRT);
+      return;
+    }
+    const at = lba * ata.SECTOR_BYTES;
+    const end = (error: number): void => done(error === BLOCK_OK ? 0 : ata.ERROR_UNC | ata.ERROR_ABRT);
+    if (!isWrite) {
+      backend.read(at, buffer.views, (error) => {
+        buffer.commit();
+        end(error);
+      });
+      return;
+    }
+    backend.write(at, buffer.views, (error) => {
+      if (error === BLOCK_OK && (isForced || this.#d.writeCache === 0)) backend.flush(end);
+      else end(error);
+    });
   }
 
   /** LBA range entries: 48 bits address, 16 bits count; a count of 0 says nothing (ATA8-ACS 7.10.3). */

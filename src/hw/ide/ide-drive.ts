@@ -78,6 +78,8 @@ export interface DriveState {
 
 /** What a drive needs of what it is connected to: an IDE channel, an AHCI port. */
 export interface IdeHost {
+  /** Serial ATA: commands can be queued. */
+  readonly isSerial?: boolean;
   readonly memory: AddressSpace;
   setIrq(level: boolean): void;
   /** A command wants to move data by DMA; the host calls `runDma` when its bus master runs, maybe at once. */
@@ -264,6 +266,20 @@ export abstract class IdeDrive {
     s.bufferAt = start;
     s.bufferEnd = start + size;
     s.status = ata.STATUS_READY | ata.STATUS_DRQ;
+  }
+
+  /** The host moves the whole data block at once: `move` fills it, or takes what it holds. */
+  moveBlock(move: (block: Uint8Array) => void): void {
+    const { s } = this;
+    move(s.buffer.subarray(s.bufferAt, s.bufferEnd));
+    this.#advance(s.bufferEnd - s.bufferAt);
+  }
+
+  /** The host has given up the present command. */
+  abort(): void {
+    this.#generation++;
+    this.s.phase = PHASE_IDLE;
+    this.s.status = ata.STATUS_READY;
   }
 
   // --- completion

@@ -7,6 +7,7 @@ export interface DiskIdentity {
   readonly totalSectors: number;
   readonly options: { readonly serial: string; readonly model?: string; readonly firmware?: string };
   readonly backend: { readonly blockSizeBytes: number };
+  readonly host: { readonly isSerial?: boolean } | undefined;
 }
 
 interface DiskModes {
@@ -19,6 +20,8 @@ interface DiskModes {
   readonly smart: number;
 }
 
+/** Commands that a Serial ATA host can queue. */
+const QUEUE_DEPTH = 32;
 const MODEL = 'LYREBIRD HARDDISK';
 const CD_MODEL = 'LYREBIRD CD-ROM';
 export const FIRMWARE_REVISION = '1.0';
@@ -64,6 +67,10 @@ export function identifyDisk(disk: DiskIdentity, modes: DiskModes): Uint8Array {
   words[64] = 3;
   for (let i = 65; i <= 68; i++) words[i] = 120; // nanoseconds a word
   words[69] = 1 << 14; // TRIM is deterministic
+  if (disk.host?.isSerial === true) {
+    words[75] = QUEUE_DEPTH - 1;
+    words[76] = (1 << 8) | (1 << 1); // native command queueing, generation 1
+  }
   words[80] = 0xf0; // ATA-4 to ATA-7
   words[81] = 0x16;
   words[82] = (1 << 14) | (1 << 5) | 1; // NOP, write cache, SMART
@@ -73,7 +80,7 @@ export function identifyDisk(disk: DiskIdentity, modes: DiskModes): Uint8Array {
   words[86] = (1 << 13) | (1 << 12) | (1 << 10);
   words[87] = (1 << 14) | (1 << 6) | (1 << 1);
   words[88] = 0x3f | (modes.ultraDma << 8);
-  words[93] = 1 | (1 << 14) | 0x2000; // reset result; 80-conductor cable
+  if (disk.host?.isSerial !== true) words[93] = 1 | (1 << 14) | 0x2000; // reset result; 80-conductor cable
   put32(words, 100, totalSectors % 2 ** 32);
   words[102] = Math.floor(totalSectors / 2 ** 32);
   words[105] = 1; // sectors of a TRIM list

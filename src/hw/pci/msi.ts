@@ -11,10 +11,11 @@ export class Msi {
   readonly #sink: MsiSink;
   readonly #at: number;
 
-  constructor(pci: PciFunction, sink: MsiSink) {
+  /** `at`: where in configuration space; default the next free place. */
+  constructor(pci: PciFunction, sink: MsiSink, at?: number) {
     this.#pci = pci;
     this.#sink = sink;
-    this.#at = pci.addCapability(CAPABILITY_ID, 14);
+    this.#at = pci.addCapability(CAPABILITY_ID, 14, at);
     pci.set(this.#at + 2, 2, ADDRESS_64);
     pci.allow(this.#at + 2, 2, ENABLED);
     pci.allow(this.#at + 4, 4, 0xfffffffc);

@@ -162,11 +162,11 @@ export class PciFunction implements Device {
     this.#rom = { region, mappedAt: -1 };
   }
 
-  /** Reserves `size` bytes for a capability, links it into the list (6.7), and returns its offset. */
-  addCapability(id: number, size: number): number {
-    const offset = this.#nextCapability;
+  /** Reserves `size` bytes for a capability, links it into the list (6.7), and returns its offset: `at`, or the next free one. */
+  addCapability(id: number, size: number, at?: number): number {
+    const offset = at ?? this.#nextCapability;
     assert(offset + size <= PCI_CONFIG_SIZE, 'no room for a PCI capability');
-    this.#nextCapability = (offset + size + 3) & ~3;
+    if (at === undefined) this.#nextCapability = (offset + size + 3) & ~3;
     this.set(offset, 1, id);
     this.set(offset + 1, 1, this.config[PCI_CAPABILITIES]!);
     this.set(PCI_CAPABILITIES, 1, offset);

@@ -95,25 +95,31 @@ export function createI440fx(
 }
 
 /** Once D_LCK is set D_OPEN is clear, and only D_CLS may change until a reset. */
-function lockSmram(bridge: PciFunction): void {
-  const locked = (bridge.config[SMRAM]! & SMRAM_LOCK) !== 0;
-  if (locked) bridge.config[SMRAM]! &= ~SMRAM_OPEN;
-  bridge.allow(SMRAM, 1, locked ? SMRAM_CLOSED : SMRAM_WRITABLE);
+export function lockSmram(bridge: PciFunction, at = SMRAM): void {
+  const locked = (bridge.config[at]! & SMRAM_LOCK) !== 0;
+  if (locked) bridge.config[at]! &= ~SMRAM_OPEN;
+  bridge.allow(at, 1, locked ? SMRAM_CLOSED : SMRAM_WRITABLE);
+}
+
+export interface SmramState {
+  readonly isOpen: boolean;
+  readonly isEnabled: boolean;
 }
 
 /** SMRAM (3.2.21): RAM behind the video memory for everybody, or for processors in system management mode. D_CLS has no effect. */
-export function smramOf(bridge: PciFunction): { readonly isOpen: boolean; readonly isEnabled: boolean } {
-  const value = bridge.config[SMRAM]!;
+export function smramOf(bridge: PciFunction, at = SMRAM): SmramState {
+  const value = bridge.config[at]!;
   return { isOpen: (value & SMRAM_OPEN) !== 0, isEnabled: (value & SMRAM_ENABLE) !== 0 };
 }
 
-function shadowSegments(config: Uint8Array): ShadowSegment[] {
+/** The 13 segments as the PAM registers from offset `pam` have them. */
+export function shadowSegments(config: Uint8Array, pam = PAM): ShadowSegment[] {
   const nibble = (addr: number, size: number, value: number): ShadowSegment => {
     return { addr, size, readsRam: (value & 1) !== 0, writesRam: (value & 2) !== 0 };
   };
-  const segments = [nibble(0xf0000, 0x10000, config[PAM]! >> 4)];
+  const segments = [nibble(0xf0000, 0x10000, config[pam]! >> 4)];
   for (let i = 0; i < 12; i++) {
-    const value = config[PAM + 1 + (i >> 1)]! >> ((i & 1) * 4);
+    const value = config[pam + 1 + (i >> 1)]! >> ((i & 1) * 4);
     segments.push(nibble(0xc0000 + i * 0x4000, 0x4000, value));
   }
   return segments;

@@ -3,17 +3,10 @@ import { test } from 'node:test';
 import { ACPI_TABLES_BASE } from '../pc-map.ts';
 import * as aml from './aml.ts';
 import { pcAcpiTables } from './pc-tables.ts';
+import { SAMPLE_ACPI } from './sample.cases.ts';
 import { checksum, mcfg } from './tables.ts';
 
-const image = pcAcpiTables({
-  lowRamEnd: 0x2000_0000,
-  serialPorts: [0, 1],
-  hpet: true,
-  apicIds: [0],
-  ioApicId: 0,
-  hpetBlockId: 0x8086a201,
-  vga: false,
-});
+const image = pcAcpiTables(SAMPLE_ACPI);
 
 function tableAt(address: number): { signature: string; bytes: Uint8Array; view: DataView } {
   const at = address - ACPI_TABLES_BASE;

@@ -113,10 +113,31 @@ export function operationRegion(path: string, space: number, offset: number, len
   return [EXT_OP_PREFIX, 0x80, ...nameString(path), space, ...integer(offset), ...integer(length)];
 }
 
-/** A field list of byte accesses: [name, bits] pairs. */
-export function byteFields(region: string, fields: ReadonlyArray<readonly [string, number]>): Term {
-  const list = fields.flatMap(([field, bits]) => [...segment(field), ...pkgLength(bits - 1)]);
-  return packaged([EXT_OP_PREFIX, 0x81], [...nameString(region), 0x01, ...list]);
+type FieldList = ReadonlyArray<readonly [string, number]>;
+
+/** A field list of byte accesses: [name, bits] pairs; the name `''` skips bits. */
+export function byteFields(region: string, fields: FieldList): Term {
+  return fieldList(region, 0x01, fields);
+}
+
+/** A field list of accesses of 32 bits; bits without a name are written as zero. */
+export function dwordFields(region: string, fields: FieldList): Term {
+  return fieldList(region, 0x43, fields);
+}
+
+function fieldList(region: string, flags: number, fields: FieldList): Term {
+  const list = fields.flatMap(([field, bits]) => [
+    ...(field === '' ? [0] : segment(field)),
+    ...fieldLength(bits),
+  ]);
+  return packaged([EXT_OP_PREFIX, 0x81], [...nameString(region), flags, ...list]);
+}
+
+/** The bits of a field: in a package length's form, which here does not count itself. */
+function fieldLength(bits: number): Term {
+  if (bits < 0x40) return [bits];
+  assert(bits < 0x1000, 'field too long');
+  return [0x40 | (bits & 15), bits >> 4];
 }
 
 export const local = (n: number): Term => [0x60 + n];
@@ -129,6 +150,22 @@ export const less = (a: Term, b: Term): Term => [0x95, ...a, ...b];
 export const returns = (value: Term): Term => [0xa4, ...value];
 export const when = (condition: Term, ...terms: readonly Term[]): Term =>
   packaged([0xa0], [...condition, ...terms.flat()]);
+export const otherwise = (...terms: readonly Term[]): Term => packaged([0xa1], terms.flat());
+export const equal = (a: Term, b: Term): Term => [0x93, ...a, ...b];
+export const isNot = (a: Term): Term => [0x92, ...a];
+/** A method's call: as many arguments as its declaration has. */
+export const call = (path: string, ...args: readonly Term[]): Term => [...nameString(path), ...args.flat()];
+export const notify = (path: string, value: Term): Term => [0x86, ...nameString(path), ...value];
+export const mutex = (path: string): Term => [EXT_OP_PREFIX, 0x01, ...nameString(path), 0];
+/** Waits for ever. */
+export const acquire = (path: string): Term => [EXT_OP_PREFIX, 0x23, ...nameString(path), 0xff, 0xff];
+export const release = (path: string): Term => [EXT_OP_PREFIX, 0x27, ...nameString(path)];
+/** ToUUID (19.6.142): the bytes of the first three fields are swapped. */
+export function uuid(text: string): Term {
+  const digits = text.replaceAll('-', '');
+  const order = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+  return buffer(order.map((i) => Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16)));
+}
 /** CreateDWordField: names the doubleword at `byteIndex` of a buffer. */
 export const dwordField = (source: Term, byteIndex: number, path: string): Term => [
   0x8a,
@@ -146,6 +183,10 @@ export function resources(...descriptors: readonly Term[]): Term {
 
 export function irq(n: number): Term {
   return [0x22, ...littleEndian(1 << n, 2)];
+}
+
+export function dma(channel: number): Term {
+  return [0x2a, 1 << channel, 0];
 }
 
 /** I/O ports base … base+length-1, 16-bit decoded. */

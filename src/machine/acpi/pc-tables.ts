@@ -1,11 +1,12 @@
-/** All ACPI tables of the board `pc`: placed at 0xe0000 for a kernel, or as blobs that firmware places and links. */
+/** All ACPI tables of a PC board: placed at 0xe0000 for a kernel, or as blobs that firmware places and links. */
 import { alignUp } from '../../util/bits.ts';
 import { assert } from '../../util/errors.ts';
 import * as map from '../pc-map.ts';
-import { type PcDsdtOptions, pcDsdt } from './pc-dsdt.ts';
+import { dsdt as dsdtTerms } from './dsdt.ts';
+import type { DsdtOptions } from './platform.ts';
 import * as tables from './tables.ts';
 
-export interface PcAcpiOptions extends PcDsdtOptions {
+export interface PcAcpiOptions extends DsdtOptions {
   readonly apicIds: readonly number[];
   readonly ioApicId: number;
   readonly hpetBlockId: number;
@@ -16,8 +17,6 @@ export interface PcAcpiOptions extends PcDsdtOptions {
 const PM1_EVENT = 0x00;
 const PM1_CONTROL = 0x04;
 const PM_TIMER = 0x08;
-const ACPI_ENABLE = 0xf1;
-const ACPI_DISABLE = 0xf0;
 /** Full reset through the reset control register (82371SB §2.5.1). */
 const RESET_VALUE = 0x0f;
 const RSDP_SIZE = 36;
@@ -77,7 +76,7 @@ class TableLayout {
     this.#base = base;
     this.#end = start;
     const facs = this.#place(tables.facs(), 64);
-    const dsdt = this.#placeTable(tables.dsdt(pcDsdt(options)));
+    const dsdt = this.#placeTable(tables.dsdt(dsdtTerms(options)));
     const fadt = this.#placeTable(tables.fadt(fadtOptions(options, facs, dsdt)));
     this.pointers.push(
       { at: fadt - base + 36, size: 4 },
@@ -86,6 +85,8 @@ class TableLayout {
       { at: fadt - base + 140, size: 8 },
     );
     const list = [fadt, this.#placeTable(tables.madt(madtOptions(options)))];
+    const { ecam } = options.platform;
+    if (ecam !== undefined) list.push(this.#placeTable(tables.mcfg(ecam.address, 0, ecam.lastBus)));
     if (options.hpet) list.push(this.#placeTable(tables.hpet(map.HPET_BASE, options.hpetBlockId)));
     this.rsdtAddress = this.#placeTable(tables.rsdt(list));
     this.xsdtAddress = this.#placeTable(tables.xsdt(list));
@@ -116,18 +117,19 @@ class TableLayout {
 }
 
 function fadtOptions(options: PcAcpiOptions, facsAddress: number, dsdtAddress: number): tables.FadtOptions {
+  const { platform } = options;
   return {
     facsAddress,
     dsdtAddress,
     sciIrq: map.IRQ_SCI,
     smiCommandPort: map.PORT_SMI_COMMAND,
-    acpiEnable: ACPI_ENABLE,
-    acpiDisable: ACPI_DISABLE,
-    pm1EventPort: map.PORT_PM + PM1_EVENT,
-    pm1ControlPort: map.PORT_PM + PM1_CONTROL,
-    pmTimerPort: map.PORT_PM + PM_TIMER,
-    gpe0Port: map.PORT_GPE0,
-    gpe0Length: map.GPE0_LENGTH,
+    acpiEnable: platform.acpiEnable,
+    acpiDisable: platform.acpiDisable,
+    pm1EventPort: platform.pmPort + PM1_EVENT,
+    pm1ControlPort: platform.pmPort + PM1_CONTROL,
+    pmTimerPort: platform.pmPort + PM_TIMER,
+    gpe0Port: platform.gpe0Port,
+    gpe0Length: platform.gpe0Length,
     resetPort: map.PORT_RESET_CONTROL,
     resetValue: RESET_VALUE,
     vga: options.vga,
