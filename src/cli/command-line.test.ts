@@ -135,7 +135,7 @@ test('mistakes name the option, in one line', () => {
     [['-smp', '0'], /^-smp 0: /],
     [['-cpu', 'z80'], /^-cpu z80: /],
     [['-cpu', 'qemu64,+frob'], /^-cpu qemu64,\+frob: .*frob/],
-    [['-M', 'isapc'], /^-machine q35: unknown machine/],
+    [['-M', 'isapc'], /^-machine isapc: unknown machine/],
     [['-M', 'pc,frob=on'], /unknown option "frob"/],
     [['-accel', 'xen'], /^-accel xen: unknown accelerator "xen"/],
     [['-M', 'kernel-irqchip=maybe'], /kernel-irqchip is on, split or off/],
