@@ -19,7 +19,7 @@ export const FAULTS = 0x100;
 export const CALL = 0x200;
 export const TERMINATOR = 0x400;
 
-const INTEGER_OPERAND = new Set(['vsplat64', 'vzext64', 'vzext32']);
+const INTEGER_OPERAND = new Set(['vsplat64', 'vzext64', 'vzext32', 'ffromint']);
 
 function isLane(info: OpInfo): boolean {
   return info.base.startsWith('v') || info.type === 'f32' || info.type === 'f64';

@@ -165,6 +165,76 @@ export const OPS = {
   vfsub256: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'd = a - b' },
   vfmul256: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'd = a * b' },
   vfdiv256: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'd = a / b' },
+  // ---- square roots, minimum and maximum as x86 defines them: b unless a is less (greater)
+  fsqrt: { format: 'dabc', types: FF, args: 1, effect: 'state', doc: 'low lane of d = square root of a' },
+  fmin: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'low lane of d = a < b ? a : b' },
+  fmax: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'low lane of d = a > b ? a : b' },
+  vfsqrt: { format: 'dabc', types: FF, args: 1, effect: 'state', doc: 'd = square roots of a' },
+  vfmin: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'd = a < b ? a : b' },
+  vfmax: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'd = a > b ? a : b' },
+  vfsqrt256: { format: 'dabc', types: FF, args: 1, effect: 'state', doc: 'd = square roots of a' },
+  vfmin256: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'd = a < b ? a : b' },
+  vfmax256: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'd = a > b ? a : b' },
+  // ---- a × b + c, rounded once; x: the target's code for the signs of product and sum
+  ffma: { format: 'dabc', types: FF, args: 3, effect: 'state', doc: 'low lane of d = ±(a * b) ± c' },
+  vffma: { format: 'dabc', types: FF, args: 3, effect: 'state', doc: 'd = ±(a * b) ± c' },
+  vffma256: { format: 'dabc', types: FF, args: 3, effect: 'state', doc: 'd = ±(a * b) ± c' },
+  // ---- comparisons
+  fcmp: {
+    format: 'dabc',
+    types: FF,
+    args: 2,
+    effect: 'state',
+    doc: 'low lane of d = all ones if predicate x (as in the target’s compare instruction) holds for a and b, else 0',
+  },
+  vfcmp: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'the same on all lanes' },
+  vfcmp256: { format: 'dabc', types: FF, args: 2, effect: 'state', doc: 'the same on all lanes' },
+  fcomi: {
+    format: 'dabc',
+    types: FF,
+    args: 2,
+    result: 'i32',
+    effect: 'state',
+    doc: 'd = the arithmetic flags of a comparison; x: quiet NaNs signal',
+  },
+  // ---- conversions and roundings; the type is that of the floating-point operand, of the result in fcvt
+  ffromint: {
+    format: 'dabc',
+    types: FF,
+    args: 1,
+    effect: 'state',
+    doc: 'low lane of d = integer slot a, of 64 bits if x has bit 1, else 32',
+  },
+  ftoint: {
+    format: 'dabc',
+    types: FF,
+    args: 1,
+    result: 'i64',
+    effect: 'state',
+    doc: 'integer slot d = low lane of a; x: bit 1 = 64 bits (else 32, zero-extended), bit 2 = truncated (else rounded)',
+  },
+  fcvt: {
+    format: 'dabc',
+    types: FF,
+    args: 1,
+    effect: 'state',
+    doc: 'low lane of d = low lane of a, which is of the other type',
+  },
+  vfcvt: {
+    format: 'dabc',
+    args: 1,
+    effect: 'state',
+    result: 'v128',
+    doc: 'd = a converted, kind x of the target',
+  },
+  fround: {
+    format: 'dabc',
+    types: FF,
+    args: 1,
+    effect: 'state',
+    doc: 'low lane of d = that of a as an integer; x = the mode in the target’s encoding',
+  },
+  vfround: { format: 'dabc', types: FF, args: 1, effect: 'state', doc: 'the same on all lanes' },
 
   // ---- vectors, bitwise
   vmov: { format: 'dab', args: 1, result: 'v128', doc: 'd = a' },
@@ -196,6 +266,16 @@ export const OPS = {
   vsubu16: { format: 'dab', result: 'v128', doc: 'saturating unsigned difference' },
   vmul16: { format: 'dab', result: 'v128', doc: 'low half of the lane product' },
   vmul32: { format: 'dab', result: 'v128', doc: 'low half of the lane product' },
+  vmuleu32: {
+    format: 'dab',
+    result: 'v128',
+    doc: '64-bit lanes: products of the unsigned 32-bit lanes 0 and 2',
+  },
+  vmules32: {
+    format: 'dab',
+    result: 'v128',
+    doc: '64-bit lanes: products of the signed 32-bit lanes 0 and 2',
+  },
   vdot16: {
     format: 'dab',
     result: 'v128',

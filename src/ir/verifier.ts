@@ -201,12 +201,18 @@ class Verifier {
 }
 
 /** Vector operations on an integer slot, or from one. */
-const INTEGER_OPERAND = new Set(['vsplat64', 'vzext64', 'vzext32']);
+const INTEGER_OPERAND = new Set(['vsplat64', 'vzext64', 'vzext32', 'ffromint']);
 
 /** Types of operands a, b, c. */
 function operandTypes(info: OpInfo): readonly OpType[] {
-  const own: OpType =
-    info.type ?? (info.base.startsWith('v') && !INTEGER_OPERAND.has(info.base) ? 'v128' : 'i64');
+  const isVector = info.base.startsWith('v');
+  const own: OpType = INTEGER_OPERAND.has(info.base)
+    ? 'i64'
+    : info.type !== undefined && !isVector
+      ? info.type
+      : isVector
+        ? 'v128'
+        : 'i64';
   return [own, own, own];
 }
 

@@ -8,8 +8,10 @@ import { hostFeatures } from './host-features.ts';
 // npm run fuzz:cpu -- --minutes N [--seed S] [--one]
 
 const args = process.argv.slice(2);
+/** As src/cli/launch.ts does. */
+const FUSED = process.versions.node.startsWith('20.') ? ['--experimental-wasm-relaxed-simd'] : [];
 /** Regions run a few times each: optimising them costs more than it gains. */
-const V8_FLAGS = ['--liftoff-only'];
+const V8_FLAGS = ['--liftoff-only', ...FUSED];
 /** A child that does not get to its next seed in this time is stopped. */
 const STUCK_MS = 120_000;
 

@@ -8,8 +8,10 @@ import { type Counts, type RunOptions, runAsChild } from './host-run.ts';
 // npm run oracle:record
 
 const args = process.argv.slice(2);
+/** As src/cli/launch.ts does. */
+const FUSED = process.versions.node.startsWith('20.') ? ['--experimental-wasm-relaxed-simd'] : [];
 /** Regions run a few times each: optimising them costs more than it gains. */
-const V8_FLAGS = ['--liftoff-only'];
+const V8_FLAGS = ['--liftoff-only', ...FUSED];
 
 function option(name: string, otherwise: string): string {
   const at = args.indexOf(`--${name}`);

@@ -69,7 +69,7 @@ export interface LoweringContext {
   /** `extra` bytes behind `d`. */
   storeState(opcode: number, extra?: number): void;
   /** Pushes the 128 bits `extra` bytes behind the slot of a field. */
-  vector(field: 'a' | 'b' | 'd', extra: number): void;
+  vector(field: 'a' | 'b' | 'c' | 'd', extra: number): void;
   /** Pushes what `opcode` reads at the fixed state offset `offset` (control words). */
   loadControl(opcode: number, offset: number): void;
 
@@ -97,8 +97,13 @@ export interface LoweringContext {
   callHelper(helper: HelperInfo): void;
   /** Behind the call (stack as before the arguments): leave on a fault, reload promoted slots. */
   afterHelper(helper: HelperInfo): void;
-  /** Calls the soft-float helper named like the operation with the offsets d, a, b. */
-  callSoftFloat(): void;
+  /** Pushes the state offset that a field names (i64). */
+  slotOffset(field: 'd' | 'a' | 'b' | 'c'): void;
+  /**
+   * Calls the helper `name`, which may fault, inside exactly one label opened by the lowering. `push`: its arguments. `keep`: its
+   * result stays on the stack.
+   */
+  slowHelper(name: string, push: () => void, keep?: boolean): void;
 
   // ---- terminators
   goto(): void;

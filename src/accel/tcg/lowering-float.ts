@@ -2,12 +2,21 @@ import { FP_FAST, VECTOR_HI } from '../../runtime/x86/layout.ts';
 import type { Lowering, LoweringContext } from './lowering-context.ts';
 import * as W from './wasm/opcodes.ts';
 
-const MIN_NORMAL_F32 = 2 ** -126;
-const MIN_NORMAL_F64 = 2 ** -1022;
+export const MIN_NORMAL_F32 = 2 ** -126;
+export const MIN_NORMAL_F64 = 2 ** -1022;
 
-function constant(cx: LoweringContext, wide: boolean, value: number): void {
+export function constant(cx: LoweringContext, wide: boolean, value: number): void {
   if (wide) cx.code.f64(value);
   else cx.code.f32(value);
+}
+
+/** Calls the helper of the operation's own name with the offsets d, a, b. */
+function callSameName(cx: LoweringContext): void {
+  cx.slowHelper(cx.info.name, () => {
+    cx.slotOffset('d');
+    cx.slotOffset('a');
+    cx.slotOffset('b');
+  });
 }
 
 /** Branches to label 0 unless |local| `relation` limit holds (false for NaN). */
@@ -57,7 +66,7 @@ export function arithmetic(op32: number, op64: number): Lowering {
     cx.result(t);
     code.op1(W.BR, 1);
     code.op(W.END);
-    cx.callSoftFloat();
+    callSameName(cx);
     code.op(W.END);
   };
 }
@@ -72,7 +81,7 @@ function smaller(cx: LoweringContext, wide: boolean, a: number, b: number): void
   code.op(wide ? W.F64X2_PMIN : W.F32X4_PMIN);
 }
 
-function splat(cx: LoweringContext, wide: boolean, value: number): void {
+export function splat(cx: LoweringContext, wide: boolean, value: number): void {
   constant(cx, wide, value);
   cx.code.op(wide ? W.F64X2_SPLAT : W.F32X4_SPLAT);
 }
@@ -127,7 +136,7 @@ export function packedArithmetic(op32: number, op64: number, halves: 1 | 2): Low
     });
     code.op1(W.BR, 1);
     code.op(W.END);
-    cx.callSoftFloat();
+    callSameName(cx);
     code.op(W.END);
   };
 }

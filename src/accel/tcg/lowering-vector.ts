@@ -12,6 +12,21 @@ export function vectorBinary(op: number): Lowering {
   };
 }
 
+/** d = op (lanes 0 and 2 of a, and of b), where `op` takes the two low lanes. */
+export function evenProducts(op: number): Lowering {
+  return (cx) => {
+    cx.dest(W.V128);
+    for (const operand of ['a', 'b'] as const) {
+      cx[operand](W.V128);
+      cx.code.v128(0, 0, 0, 0);
+      cx.code.op(W.I8X16_SHUFFLE);
+      for (const word of [0x03020100, 0x0b0a0908, 0x03020100, 0x0b0a0908]) cx.code.word(word);
+    }
+    cx.code.op(op);
+    cx.result(W.V128);
+  };
+}
+
 /** d = op (a). */
 export function vectorUnary(op: number): Lowering {
   return (cx) => {

@@ -1,7 +1,19 @@
 import type { HelperInfo } from '../../ir/helper-table.ts';
 import { type BaseOp, OP_INFO } from '../../ir/ops.ts';
+import { VECTOR_HI } from '../../runtime/x86/layout.ts';
+import { compareFlags, comparePacked, compareScalar, minimum, packedMinimum } from './lowering-compare.ts';
 import type { Lowering, LoweringContext } from './lowering-context.ts';
+import {
+  convertFloat,
+  convertPacked,
+  fromInteger,
+  packedSquareRoot,
+  round,
+  squareRoot,
+  toInteger,
+} from './lowering-convert.ts';
 import { arithmetic, packedArithmetic } from './lowering-float.ts';
+import { fused } from './lowering-fma.ts';
 import {
   binary,
   bswap,
@@ -24,6 +36,7 @@ import {
 } from './lowering-integer.ts';
 import { checkAddress, load, load256, store, store256 } from './lowering-memory.ts';
 import {
+  evenProducts,
   vbitselect,
   vconst,
   vectorBinary,
@@ -120,6 +133,28 @@ export const LOWERINGS = {
   vfsub256: packedArithmetic(W.F32X4_SUB, W.F64X2_SUB, 2),
   vfmul256: packedArithmetic(W.F32X4_MUL, W.F64X2_MUL, 2),
   vfdiv256: packedArithmetic(W.F32X4_DIV, W.F64X2_DIV, 2),
+  fsqrt: squareRoot,
+  fmin: minimum(W.F32_LT, W.F64_LT),
+  fmax: minimum(W.F32_GT, W.F64_GT),
+  vfsqrt: packedSquareRoot(1, VECTOR_HI),
+  vfmin: packedMinimum(W.F32X4_PMIN, W.F64X2_PMIN, 1),
+  vfmax: packedMinimum(W.F32X4_PMAX, W.F64X2_PMAX, 1),
+  vfsqrt256: packedSquareRoot(2, VECTOR_HI),
+  vfmin256: packedMinimum(W.F32X4_PMIN, W.F64X2_PMIN, 2),
+  vfmax256: packedMinimum(W.F32X4_PMAX, W.F64X2_PMAX, 2),
+  ffma: fused(0),
+  vffma: fused(1),
+  vffma256: fused(2),
+  fcmp: compareScalar,
+  vfcmp: comparePacked(1),
+  vfcmp256: comparePacked(2),
+  fcomi: compareFlags,
+  ffromint: fromInteger,
+  ftoint: toInteger,
+  fcvt: convertFloat,
+  vfcvt: convertPacked,
+  fround: round(false),
+  vfround: round(true),
 
   vmov,
   vconst,
@@ -149,6 +184,8 @@ export const LOWERINGS = {
   vsubu16: vectorBinary(W.I16X8_SUB_SAT_U),
   vmul16: vectorBinary(W.I16X8_MUL),
   vmul32: vectorBinary(W.I32X4_MUL),
+  vmuleu32: evenProducts(W.I64X2_EXTMUL_LOW_I32X4_U),
+  vmules32: evenProducts(W.I64X2_EXTMUL_LOW_I32X4_S),
   vdot16: vectorBinary(W.I32X4_DOT_I16X8_S),
   vavgu8: vectorBinary(W.I8X16_AVGR_U),
   vavgu16: vectorBinary(W.I16X8_AVGR_U),

@@ -171,6 +171,16 @@ export const VECTOR_REFERENCE: Partial<Record<BaseOp, VectorReference>> = {
   vsubu16: each(16, subU),
   vmul16: each(16, mul),
   vmul32: each(32, mul),
+  vmuleu32: (a, b) =>
+    join(
+      [0, 2].map((i) => lanes(a, 32)[i]! * lanes(b, 32)[i]!),
+      64,
+    ),
+  vmules32: (a, b) =>
+    join(
+      [0, 2].map((i) => signed(lanes(a, 32)[i]!, 32n) * signed(lanes(b, 32)[i]!, 32n)),
+      64,
+    ),
   vdot16: dot16,
   vavgu8: each(8, average),
   vavgu16: each(16, average),

@@ -531,12 +531,25 @@ export class RegionContext implements LoweringContext {
     this.code.mem(opcode, this.cpuBase + (this.words[this.at]! >>> 16) + extra);
   }
 
-  vector(field: 'a' | 'b' | 'd', extra: number): void {
+  vector(field: 'a' | 'b' | 'c' | 'd', extra: number): void {
+    this.code.i32(0);
+    this.code.mem(W.V128_LOAD, this.cpuBase + this.slotOf(field) + extra);
+  }
+
+  /** The slot that a field names. */
+  private slotOf(field: 'a' | 'b' | 'c' | 'd'): number {
     const w = this.words;
     const { at } = this;
-    const slot = field === 'a' ? w[at + 1]! & 0xffff : field === 'b' ? w[at + 1]! >>> 16 : w[at]! >>> 16;
-    this.code.i32(0);
-    this.code.mem(W.V128_LOAD, this.cpuBase + slot + extra);
+    switch (field) {
+      case 'a':
+        return w[at + 1]! & 0xffff;
+      case 'b':
+        return w[at + 1]! >>> 16;
+      case 'c':
+        return w[at + 2]! & 0xffff;
+      default:
+        return w[at]! >>> 16;
+    }
   }
 
   loadControl(opcode: number, offset: number): void {
@@ -663,19 +676,21 @@ export class RegionContext implements LoweringContext {
     if (helper.writes) this.loadSlots(this.flow.reload[this.opIndex]!);
   }
 
-  callSoftFloat(): void {
+  slotOffset(field: 'a' | 'b' | 'c' | 'd'): void {
+    this.code.i64s(this.slotOf(field));
+  }
+
+  slowHelper(name: string, push: () => void, keep = false): void {
     const { code } = this;
-    const helper = this.imports.softFloat(this.info.name);
+    const helper = this.imports.byName(name);
     if (helper === undefined) {
       code.op(W.UNREACHABLE);
       return;
     }
     this.storePosition(this.restoreWord);
-    code.i64s(this.words[this.at]! >>> 16);
-    code.i64s(this.words[this.at + 1]! & 0xffff);
-    code.i64s(this.words[this.at + 1]! >>> 16);
+    push();
     this.callHelper(helper);
-    if (helper.result) code.op(W.DROP);
+    if (helper.result && !keep) code.op(W.DROP);
     if (!helper.faults) return;
     this.loadControl(W.I32_LOAD, SLOT_FAULT);
     this.control.faultIf(1);

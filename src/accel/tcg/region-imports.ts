@@ -57,7 +57,7 @@ export class RegionImports {
     return this.function(h.name, new Array<number>(h.args).fill(W.I64), h.result ? [W.I64] : []);
   }
 
-  softFloat(name: string): HelperInfo | undefined {
+  byName(name: string): HelperInfo | undefined {
     return this.helperNames.get(name);
   }
 }

@@ -29,8 +29,8 @@ function isVectorOrFloat(info: OpInfo): boolean {
 }
 
 /** Vector operations whose operand a is an integer slot, and those whose result is one. */
-const INTEGER_A: ReadonlySet<string> = new Set(['vsplat64', 'vzext64', 'vzext32']);
-const INTEGER_D: ReadonlySet<string> = new Set(['vmask8', 'vmask32', 'vmask64']);
+const INTEGER_A: ReadonlySet<string> = new Set(['vsplat64', 'vzext64', 'vzext32', 'ffromint']);
+const INTEGER_D: ReadonlySet<string> = new Set(['vmask8', 'vmask32', 'vmask64', 'fcomi', 'ftoint']);
 
 function operandFlags(info: OpInfo): number {
   const bytes = isVectorOrFloat(info);
@@ -53,7 +53,7 @@ function flagsOf(info: OpInfo): number {
     case 'memory-write':
       return FAULTS | READS_A | (info.base === 'st128' || info.base === 'st256' ? BYTES_D : READS_D);
     case 'state':
-      return info.base.startsWith('put') ? READS_A | BYTES_D : FAULTS | BYTES_A | BYTES_B | BYTES_D;
+      return info.base.startsWith('put') ? READS_A | BYTES_D : FAULTS | operandFlags(info);
     default:
       break;
   }

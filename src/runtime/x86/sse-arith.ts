@@ -145,40 +145,26 @@ export function fsub_f64(d: i64, a: i64, b: i64): void { scalar64(SUB, i32(d), i
 export function fmul_f64(d: i64, a: i64, b: i64): void { scalar64(MUL, i32(d), i32(a), i32(b)); }
 export function fdiv_f64(d: i64, a: i64, b: i64): void { scalar64(DIV, i32(d), i32(a), i32(b)); }
 
+// d ← a, if that is less (greater), else b.
+export function fmin_f32(d: i64, a: i64, b: i64): void { extreme32(MIN, i32(d), i32(a), i32(b)); }
+export function fmax_f32(d: i64, a: i64, b: i64): void { extreme32(MAX, i32(d), i32(a), i32(b)); }
+export function fmin_f64(d: i64, a: i64, b: i64): void { extreme64(MIN, i32(d), i32(a), i32(b)); }
+export function fmax_f64(d: i64, a: i64, b: i64): void { extreme64(MAX, i32(d), i32(a), i32(b)); }
+
 /** SQRTSS, SQRTSD: low lane of d ← √s. */
 export function fsqrt_f32(d: i64, s: i64): void { scalar32(SQRT, i32(d), i32(s), i32(s)); }
 export function fsqrt_f64(d: i64, s: i64): void { scalar64(SQRT, i32(d), i32(s), i32(s)); }
 
-/** MINSS, MAXSS: low lane of d ← d op s; max ≠ 0 for the maximum. */
-export function fminmax_f32(d: i64, s: i64, maximum: i64): void {
-  const a = load<f32>(CPU + i32(d));
-  const b = load<f32>(CPU + i32(s));
-  if (plain32(a) && plain32(b)) {
-    if (!(maximum != 0 ? a > b : a < b)) store<f32>(CPU + i32(d), b);
-    return;
-  }
-  scalar32Slow(maximum != 0 ? MAX : MIN, i32(d), i32(s));
-}
-
-export function fminmax_f64(d: i64, s: i64, maximum: i64): void {
-  const a = load<f64>(CPU + i32(d));
-  const b = load<f64>(CPU + i32(s));
-  if (plain64(a) && plain64(b)) {
-    if (!(maximum != 0 ? a > b : a < b)) store<f64>(CPU + i32(d), b);
-    return;
-  }
-  scalar64Slow(maximum != 0 ? MAX : MIN, i32(d), i32(s));
-}
-
-function scalar32Slow(op: i32, d: i32, s: i32): void {
+/** MINSS, MAXSS: plain operands are the inlined form's business. */
+function extreme32(op: i32, d: i32, a: i32, b: i32): void {
   enterSse();
-  const r = arith32(op, load<u32>(CPU + d), load<u32>(CPU + s));
+  const r = arith32(op, load<u32>(CPU + a), load<u32>(CPU + b));
   if (report()) store<u32>(CPU + d, r);
 }
 
-function scalar64Slow(op: i32, d: i32, s: i32): void {
+function extreme64(op: i32, d: i32, a: i32, b: i32): void {
   enterSse();
-  const r = arith64(op, load<u64>(CPU + d), load<u64>(CPU + s));
+  const r = arith64(op, load<u64>(CPU + a), load<u64>(CPU + b));
   if (report()) store<u64>(CPU + d, r);
 }
 
@@ -253,25 +239,6 @@ function tryPacked32(op: i32, a: v128, b: v128): bool {
 /** Bit 3 of an operation number: double precision. */
 export const PACKED_F64: i32 = 8;
 
-/** ADDPS … SQRTPD: d ← d op s; op = ADD … SQRT of softfloat/binary.ts, + PACKED_F64. */
-export function sse_packed(op: i64, d: i64, s: i64): void {
-  const o = i32(op) & 7;
-  const pd = CPU + i32(d);
-  const ps = CPU + i32(s);
-  const a = v128.load(pd);
-  const b = v128.load(ps);
-  const wide = (op & PACKED_F64) != 0;
-  if (o == MIN || o == MAX || fast()) {
-    if (wide ? tryPacked64(o, a, b) : tryPacked32(o, a, b)) {
-      v128.store(pd, packedResult);
-      return;
-    }
-  }
-  enterSse();
-  packedResult = wide ? soft64(o, a, b) : soft32(o, a, b);
-  if (report()) v128.store(pd, packedResult);
-}
-
 /** Slow path of the IR operations vfadd … vfdiv256: d ← a op b on `count` halves; lanes are written together. */
 function packedSlow(op: i32, d: i32, a: i32, b: i32, count: i32): void {
   const wide = (op & PACKED_F64) != 0;
@@ -313,11 +280,6 @@ function softHalf(op: i32, a: i32, b: i32, wide: bool): v128 {
   return wide ? soft64(op, x, y) : soft32(op, x, y);
 }
 
-/** See avx_packed in src/target/x86/helpers-sse.ts. */
-export function avx_packed(how: i64, regs: i64): void {
-  packedSlow(i32(how) & 15, i32(regs) & 0xffff, i32(regs >> 16) & 0xffff, i32(regs >> 32) & 0xffff, i32(how >> 4));
-}
-
 export function vfadd_f32(d: i64, a: i64, b: i64): void { packedSlow(ADD, i32(d), i32(a), i32(b), 1); }
 export function vfadd_f64(d: i64, a: i64, b: i64): void { packedSlow(ADD | PACKED_F64, i32(d), i32(a), i32(b), 1); }
 export function vfsub_f32(d: i64, a: i64, b: i64): void { packedSlow(SUB, i32(d), i32(a), i32(b), 1); }
@@ -334,6 +296,19 @@ export function vfmul256_f32(d: i64, a: i64, b: i64): void { packedSlow(MUL, i32
 export function vfmul256_f64(d: i64, a: i64, b: i64): void { packedSlow(MUL | PACKED_F64, i32(d), i32(a), i32(b), 2); }
 export function vfdiv256_f32(d: i64, a: i64, b: i64): void { packedSlow(DIV, i32(d), i32(a), i32(b), 2); }
 export function vfdiv256_f64(d: i64, a: i64, b: i64): void { packedSlow(DIV | PACKED_F64, i32(d), i32(a), i32(b), 2); }
+
+export function vfsqrt_f32(d: i64, a: i64, b: i64): void { packedSlow(SQRT, i32(d), i32(a), i32(b), 1); }
+export function vfsqrt_f64(d: i64, a: i64, b: i64): void { packedSlow(SQRT | PACKED_F64, i32(d), i32(a), i32(b), 1); }
+export function vfsqrt256_f32(d: i64, a: i64, b: i64): void { packedSlow(SQRT, i32(d), i32(a), i32(b), 2); }
+export function vfsqrt256_f64(d: i64, a: i64, b: i64): void { packedSlow(SQRT | PACKED_F64, i32(d), i32(a), i32(b), 2); }
+export function vfmin_f32(d: i64, a: i64, b: i64): void { packedSlow(MIN, i32(d), i32(a), i32(b), 1); }
+export function vfmin_f64(d: i64, a: i64, b: i64): void { packedSlow(MIN | PACKED_F64, i32(d), i32(a), i32(b), 1); }
+export function vfmin256_f32(d: i64, a: i64, b: i64): void { packedSlow(MIN, i32(d), i32(a), i32(b), 2); }
+export function vfmin256_f64(d: i64, a: i64, b: i64): void { packedSlow(MIN | PACKED_F64, i32(d), i32(a), i32(b), 2); }
+export function vfmax_f32(d: i64, a: i64, b: i64): void { packedSlow(MAX, i32(d), i32(a), i32(b), 1); }
+export function vfmax_f64(d: i64, a: i64, b: i64): void { packedSlow(MAX | PACKED_F64, i32(d), i32(a), i32(b), 1); }
+export function vfmax256_f32(d: i64, a: i64, b: i64): void { packedSlow(MAX, i32(d), i32(a), i32(b), 2); }
+export function vfmax256_f64(d: i64, a: i64, b: i64): void { packedSlow(MAX | PACKED_F64, i32(d), i32(a), i32(b), 2); }
 
 function soft64(op: i32, a: v128, b: v128): v128 {
   const r0 = arith64(op, i64x2.extract_lane(a, 0), i64x2.extract_lane(b, 0));

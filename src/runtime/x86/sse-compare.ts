@@ -1,8 +1,9 @@
 // SSE comparisons (SDM Vol. 1 10.4.1, 11.4.1.3; predicates: Vol. 2 CMPPD table 3-1).
 
 import { compare32, compare64 } from '../softfloat/binary';
-import { allPlain32, allPlain64, plain32, plain64 } from './sse-arith';
+import { plain32, plain64 } from './sse-arith';
 import { enterSse, report } from './sse-env';
+import { VECTOR_HI } from './layout';
 import { CPU } from './state';
 
 /**
@@ -46,63 +47,46 @@ function holds(p: i32, o: i32): bool {
 }
 
 /**
- * CMPPS (kind 0), CMPSS (1), CMPPD (2), CMPSD (3): d ← mask of d predicate s; the predicate is in bits 6..2 of `kind`.
+ * CMPPS (kind 0), CMPPD (1), CMPSS (2), CMPSD (3): d ← mask of a predicate b. The predicate is in bits 6..2 of `how`, the number
+ * of 128-bit halves in bits 8..7; d, a and b in `regs`, 16 bits each. Nothing is written if an exception is raised.
  */
-export function sse_cmp(kind: i64, d: i64, s: i64): void {
-  const k = i32(kind) & 3;
-  const p = i32(kind >> 2) & 31;
-  const signalling = ((SIGNALS >> (p & 15)) & 1) != p >> 4;
-  const pd = CPU + i32(d);
-  const ps = CPU + i32(s);
-  if (tryCompare(k, p, pd, ps)) return;
+export function sse_compare(how: i64, regs: i64): void {
+  const kind = i32(how) & 3;
+  const p = i32(how >> 2) & 31;
+  const halves = i32(how >> 7);
+  const d = CPU + (i32(regs) & 0xffff);
+  const a = CPU + (i32(regs >> 16) & 0xffff);
+  const b = CPU + (i32(regs >> 32) & 0xffff);
   enterSse();
-  if (k < 2) {
-    const lanes = k == 1 ? 1 : 4;
-    let mask: u64 = 0;
-    for (let i = 0; i < lanes; i++) {
-      const at = i << 2;
-      const o = compare32(load<u32>(pd + at), load<u32>(ps + at), signalling);
-      if (holds(p, o)) mask |= 1 << i;
-    }
-    if (!report()) return;
-    for (let i = 0; i < lanes; i++) store<i32>(pd + (i << 2), -i32((mask >> i) & 1));
-    return;
-  }
-  const lanes = k == 3 ? 1 : 2;
-  let mask: u64 = 0;
-  for (let i = 0; i < lanes; i++) {
-    const at = i << 3;
-    const o = compare64(load<u64>(pd + at), load<u64>(ps + at), signalling);
-    if (holds(p, o)) mask |= 1 << i;
-  }
+  const low = compareLanes(kind, p, a, b);
+  const high = halves == 2 ? compareLanes(kind, p, a + VECTOR_HI, b + VECTOR_HI) : 0;
   if (!report()) return;
-  for (let i = 0; i < lanes; i++) store<i64>(pd + (i << 3), -i64((mask >> i) & 1));
+  storeMask(kind, d, low);
+  if (halves == 2) storeMask(kind, d + VECTOR_HI, high);
 }
 
-/** Comparisons of plain operands, which raise nothing; scalar forms keep the other lanes. */
-function tryCompare(k: i32, p: i32, pd: i32, ps: i32): bool {
-  if (k == 1) {
-    const a = load<f32>(pd);
-    const b = load<f32>(ps);
-    if (!plain32(a) || !plain32(b)) return false;
-    store<i32>(pd, -i32(holds(p, a < b ? -1 : a > b ? 1 : 0)));
-    return true;
+@inline
+function laneCount(kind: i32): i32 {
+  return (kind & 2) != 0 ? 1 : (kind & 1) != 0 ? 2 : 4;
+}
+
+/** A bit for each lane in which the predicate holds. */
+function compareLanes(kind: i32, p: i32, a: i32, b: i32): i32 {
+  const signalling = ((SIGNALS >> (p & 15)) & 1) != p >> 4;
+  let mask = 0;
+  for (let i = 0; i < laneCount(kind); i++) {
+    let order: i32;
+    if ((kind & 1) != 0) order = compare64(load<u64>(a + (i << 3)), load<u64>(b + (i << 3)), signalling);
+    else order = compare32(load<u32>(a + (i << 2)), load<u32>(b + (i << 2)), signalling);
+    if (holds(p, order)) mask |= 1 << i;
   }
-  if (k == 3) {
-    const a = load<f64>(pd);
-    const b = load<f64>(ps);
-    if (!plain64(a) || !plain64(b)) return false;
-    store<i64>(pd, -i64(holds(p, a < b ? -1 : a > b ? 1 : 0)));
-    return true;
+  return mask;
+}
+
+function storeMask(kind: i32, d: i32, mask: i32): void {
+  for (let i = 0; i < laneCount(kind); i++) {
+    const bit = (mask >> i) & 1;
+    if ((kind & 1) != 0) store<i64>(d + (i << 3), -i64(bit));
+    else store<i32>(d + (i << 2), -bit);
   }
-  const a = v128.load(pd);
-  const b = v128.load(ps);
-  if (!(k == 0 ? allPlain32(a) && allPlain32(b) : allPlain64(a) && allPlain64(b))) return false;
-  const t = truth(p);
-  let r = i64x2.splat(0);
-  if ((t & 1) != 0) r = k == 0 ? f32x4.lt(a, b) : f64x2.lt(a, b);
-  if ((t & 2) != 0) r = v128.or(r, k == 0 ? f32x4.eq(a, b) : f64x2.eq(a, b));
-  if ((t & 4) != 0) r = v128.or(r, k == 0 ? f32x4.gt(a, b) : f64x2.gt(a, b));
-  v128.store(pd, r);
-  return true;
 }

@@ -1,12 +1,13 @@
 // Helpers of src/target/x86/helpers-sse.ts.
 
 export {
-  fadd_f32, fadd_f64, fdiv_f32, fdiv_f64, fminmax_f32, fminmax_f64, fmul_f32, fmul_f64, fsqrt_f32, fsqrt_f64, fsub_f32, fsub_f64,
-  avx_packed, sse_approx, sse_dppd, sse_dpps, sse_horizontal, sse_packed,
+  fadd_f32, fadd_f64, fdiv_f32, fdiv_f64, fmax_f32, fmax_f64, fmin_f32, fmin_f64, fmul_f32, fmul_f64, fsqrt_f32, fsqrt_f64, fsub_f32, fsub_f64,
+  sse_approx, sse_dppd, sse_dpps, sse_horizontal,
   vfadd256_f32, vfadd256_f64, vfadd_f32, vfadd_f64, vfdiv256_f32, vfdiv256_f64, vfdiv_f32, vfdiv_f64,
   vfmul256_f32, vfmul256_f64, vfmul_f32, vfmul_f64, vfsub256_f32, vfsub256_f64, vfsub_f32, vfsub_f64,
+  vfsqrt_f32, vfsqrt_f64, vfsqrt256_f32, vfsqrt256_f64, vfmin_f32, vfmin_f64, vfmin256_f32, vfmin256_f64, vfmax_f32, vfmax_f64, vfmax256_f32, vfmax256_f64,
 } from './sse-arith';
-export { sse_cmp, sse_comi } from './sse-compare';
+export { sse_comi, sse_compare } from './sse-compare';
 export {
   sse_convert, sse_f32_to_f64, sse_f64_to_f32, sse_from_int, sse_round, sse_to_int,
 } from './sse-convert';

@@ -6,7 +6,7 @@ import { ld16, ld32, ld64, st16, st32, st64, stackInfo } from './memory';
 import { raiseSs } from './raise';
 import { MEM_RMW } from '../softmmu/mem-info';
 import { ld_slow } from '../softmmu/slow';
-import { get, hflags, segAttr, segBase, segLimit, set } from './state';
+import { faulted, get, hflags, segAttr, segBase, segLimit, set } from './state';
 
 /** Offset of the top of the stack. */
 export let sp: u64 = 0;
@@ -80,8 +80,9 @@ export function push64(value: u64): void {
   sp = sp - 8;
   st64(linear(sp, 8), value, info);
 }
-/** size 2, 4 or 8 bytes. */
+/** size 2, 4 or 8 bytes. Nothing happens after a fault: the first one counts. */
 export function push(value: u64, size: i32): void {
+  if (faulted()) return;
   if (size == 8) push64(value);
   else if (size == 4) push32(<u32>value);
   else push16(<u32>value);

@@ -204,6 +204,12 @@ function fmaKind(opcode: number): number {
   }
 }
 
+function fmaOperation(wide: boolean, kind: number): number {
+  if (kind & FMA_SCALAR) return wide ? OP.ffma_f64 : OP.ffma_f32;
+  if (kind & FMA_256) return wide ? OP.vffma256_f64 : OP.vffma256_f32;
+  return wide ? OP.vffma_f64 : OP.vffma_f32;
+}
+
 /** 132: d × b + a; 213: a × d + b; 231: a × b + d, where d is the destination, a VEX.vvvv, b the last operand. */
 function fma(t: Translator): void {
   if (t.avxUnavailable()) return;
@@ -217,7 +223,8 @@ function fma(t: Translator): void {
     [v, d, s],
     [v, s, d],
   ][order] as [number, number, number];
-  t.call(HELPER.avx_fma, NO_SLOT, registers(t, d, a, b, c), t.constant(kind));
+  t.flushFlags();
+  t.ir.op4(fmaOperation(t.vexW, kind), d, a, b, c, kind, t.ir.restore);
 }
 
 function fromHalf(t: Translator): void {

@@ -29,7 +29,7 @@ export interface InterpFunctions {
   readonly load256: number;
   readonly store256: number;
   /** Soft-float helper by operation name. */
-  readonly softFloat: (name: string) => HelperInfo | undefined;
+  readonly byName: (name: string) => HelperInfo | undefined;
 }
 
 /** What one of the interpreter's functions does at the ends of a handler. */
@@ -46,6 +46,8 @@ export interface InterpFlow {
 
 /** Number of the scratch local that holds a result on its way to the slot. */
 const RESULT = 9;
+
+const FIELD_OF = { a: FIELD_A, b: FIELD_B, c: FIELD_C, d: FIELD_D } as const;
 
 /**
  * Lowering context of the interpreter: operands are slot offsets in the operation at `ip`. Locals 0 and 1 of every function
@@ -196,8 +198,8 @@ export class InterpContext implements LoweringContext {
     this.code.mem(opcode, this.cpuBase + extra);
   }
 
-  vector(field: 'a' | 'b' | 'd', extra: number): void {
-    this.field(W.I32_LOAD16_U, field === 'a' ? FIELD_A : field === 'b' ? FIELD_B : FIELD_D);
+  vector(field: 'a' | 'b' | 'c' | 'd', extra: number): void {
+    this.field(W.I32_LOAD16_U, FIELD_OF[field]);
     this.code.mem(W.V128_LOAD, this.cpuBase + extra);
   }
 
@@ -329,18 +331,20 @@ export class InterpContext implements LoweringContext {
     if (helper.faults) this.leaveOnFault();
   }
 
-  callSoftFloat(): void {
-    const helper = this.functions.softFloat(this.info.name);
+  slotOffset(field: 'd' | 'a' | 'b' | 'c'): void {
+    this.field(W.I64_LOAD16_U, FIELD_OF[field]);
+  }
+
+  slowHelper(name: string, push: () => void, keep = false): void {
+    const helper = this.functions.byName(name);
     if (helper === undefined) {
       this.code.op(W.UNREACHABLE);
       return;
     }
     this.storeRestore();
-    this.field(W.I64_LOAD16_U, FIELD_D);
-    this.field(W.I64_LOAD16_U, FIELD_A);
-    this.field(W.I64_LOAD16_U, FIELD_B);
+    push();
     this.callHelper(helper);
-    if (helper.result) this.code.op(W.DROP);
+    if (helper.result && !keep) this.code.op(W.DROP);
     this.afterHelper(helper);
   }
 

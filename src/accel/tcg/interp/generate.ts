@@ -93,7 +93,7 @@ class Generator {
       load256: this.load256,
       store256: this.store256,
       helper: (h) => this.helperFunctions[h.index]!,
-      softFloat: (name) => byName.get(name),
+      byName: (name) => byName.get(name),
     };
     this.run();
     this.rare();

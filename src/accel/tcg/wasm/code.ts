@@ -61,7 +61,10 @@ export class WasmCode {
     const bytes = this.bytes;
     bytes[this.pos++] = opcode >> 8;
     const low = opcode & 0xff;
-    if (low < 0x80) {
+    if (opcode > 0xffff) {
+      bytes[this.pos++] = low | 0x80;
+      bytes[this.pos++] = 2;
+    } else if (low < 0x80) {
       bytes[this.pos++] = low;
     } else {
       bytes[this.pos++] = low;

@@ -122,7 +122,9 @@ class Printer {
 
   private opcode(): number {
     const byte = this.bytes[this.pos++]!;
-    return byte >= 0xfc ? (byte << 8) | this.u32() : byte;
+    if (byte < 0xfc) return byte;
+    const number = this.u32();
+    return number < 0x100 ? (byte << 8) | number : 0x1_0000 | (byte << 8) | (number & 0xff);
   }
 
   lines(): string[] {
