@@ -1,5 +1,6 @@
 /** What the command line says of drives: plain data for the I/O thread and the machine thread. */
 import type { DriveInterface } from '../core/drive.ts';
+import type { ShareConfig } from '../core/share-backend.ts';
 import type { NodeOptions } from './node-options.ts';
 
 /** What becomes of a request that failed: the device hears of it, nobody does, or the machine stops and tries again. */
@@ -31,6 +32,8 @@ export interface BlockdevConfig {
 }
 
 export interface BlockConfig {
+  /** Folders, which the same thread serves. */
+  readonly shares?: readonly ShareConfig[];
   readonly blockdevs: readonly BlockdevConfig[];
   readonly drives: readonly DriveConfig[];
 }

@@ -3,6 +3,7 @@
 import { LOG_ITEMS } from '../accel/tcg/log.ts';
 import type { BlockConfig } from '../block/drive-config.ts';
 import { type NamedCharSpec, parseChardev, parseCharSpec, type SharedCharSpec } from '../chardev/spec.ts';
+import type { ShareConfig } from '../core/share-backend.ts';
 import type { GlobalProperty } from '../machine/device-spec.ts';
 import { deviceTypes } from '../machine/device-types.ts';
 import { VGA_BIOS } from '../machine/pc-display.ts';
@@ -19,6 +20,7 @@ import { addDevices, deviceHelp } from './devices.ts';
 import { DriveOptions } from './drive-options.ts';
 import * as help from './help.ts';
 import { parseRtc } from './rtc-option.ts';
+import { parseFsdev, parseVirtfs } from './share-options.ts';
 import { parseSize } from './sizes.ts';
 
 export type Architecture = 'x86_64' | 'i386';
@@ -92,6 +94,7 @@ export class Collected {
   readonly accelerators = new AcceleratorOptions();
   readonly warnings: string[] = [];
   readonly drives = new DriveOptions();
+  readonly shares: ShareConfig[] = [];
   readonly globals: GlobalProperty[] = [];
 
   /** What runs if nothing is asked for. */
@@ -188,6 +191,12 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
   }),
   drive: value((c, text) => c.drives.addDrive(text)),
   blockdev: value((c, text) => c.drives.addBlockdev(text)),
+  fsdev: value((c, text) => c.shares.push(parseFsdev(text))),
+  virtfs: value((c, text) => {
+    const { share, device } = parseVirtfs(text, c.shares.length);
+    c.shares.push(share);
+    c.devices.push(device);
+  }),
   hda: value((c, text) => c.drives.addFile('hda', text, 'ide', 0, 'disk')),
   hdb: value((c, text) => c.drives.addFile('hdb', text, 'ide', 1, 'disk')),
   hdc: value((c, text) => c.drives.addFile('hdc', text, 'ide', 2, 'disk')),
@@ -294,7 +303,7 @@ function finish(c: Collected): RunPlan {
     monitors: c.monitors,
     qtest: c.qtest,
     debugCon: c.debugCon,
-    block: c.drives.finish(c.config.machine === 'q35' ? 1 : 2),
+    block: { ...c.drives.finish(c.config.machine === 'q35' ? 1 : 2), shares: c.shares },
     chardevs: c.chardevs,
     logFile: c.logFile,
     pidFile: c.pidFile,

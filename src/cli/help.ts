@@ -80,6 +80,8 @@ Drives
          [,id=ID][,readonly=on][,snapshot=on][,cache=writeback|none|writethrough|directsync|unsafe]
          [,discard=ignore|unmap][,detect-zeroes=off|on|unmap][,werror=report|ignore|stop|enospc][,rerror=…]
          [,throttling.bps-total=N][,throttling.iops-total=N][,…]
+  -fsdev local,id=ID,path=DIR,security_model=none|passthrough|mapped-xattr|mapped-file[,readonly=on]   a folder for virtio-9p-pci
+  -virtfs local,path=DIR,mount_tag=TAG,security_model=…   the same, with its device
   -blockdev driver=DRIVER,node-name=NAME[,…]  a node of the block graph (also as JSON), for -device …,drive=NAME
   -hda FILE … -hdd FILE, -cdrom FILE, -fda FILE, -fdb FILE
   -snapshot         writes go to temporary images

@@ -7,6 +7,7 @@ import type { Drive } from '../core/drive.ts';
 import type { IrqLine } from '../core/irq.ts';
 import { MemoryRegion } from '../core/memory-region.ts';
 import type { PowerControl } from '../core/reset.ts';
+import type { ShareBackend } from '../core/share-backend.ts';
 import type { TimerService } from '../core/timer.ts';
 import { formatGuid, parseGuid, VmGenId } from '../hw/acpi/vmgenid.ts';
 import { Edu } from '../hw/misc/edu.ts';
@@ -23,6 +24,7 @@ import { createIdeDrive } from './pc-storage.ts';
 import { buildScsiCdrom, buildScsiDisk, buildVirtioScsi } from './scsi-factories.ts';
 import {
   buildSerialPort,
+  buildVirtio9p,
   buildVirtioBalloon,
   buildVirtioBlk,
   buildVirtioPci,
@@ -47,6 +49,8 @@ export interface DeviceContext {
   fwCfgFile(name: string, content: Uint8Array, onWritten?: () => void): void;
   /** A `-chardev` by its id. */
   chardev(id: string): CharBackend | undefined;
+  /** A `-fsdev` by its id. */
+  share(id: string): ShareBackend | undefined;
   /** What `-drive` and `-blockdev` named `id` opened. */
   drive(id: string): Drive | undefined;
   /** Fills bytes outside of guest memory at random; at most 64 KiB a call. */
@@ -86,6 +90,7 @@ const VIRTIO: Readonly<Record<string, VirtioBuilder>> = {
   },
   'virtio-balloon': { classCode: 0x00ff00, vectors: () => 2, build: buildVirtioBalloon },
   'virtio-rng': { classCode: 0x00ff00, vectors: () => 2, build: buildVirtioRng },
+  'virtio-9p': { classCode: 0x000200, vectors: () => 2, build: buildVirtio9p },
   'virtio-scsi': { classCode: 0x010000, vectors: (r) => r.number('num_queues') + 3, build: buildVirtioScsi },
 };
 

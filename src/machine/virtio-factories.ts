@@ -1,6 +1,7 @@
 /** Builds virtio devices behind their transports. */
 import type { Device } from '../core/device.ts';
 import type { Drive } from '../core/drive.ts';
+import { MAX_MOUNT_TAG, Virtio9p } from '../hw/virtio/virtio-9p.ts';
 import { BALLOON_PAGE, VirtioBalloon } from '../hw/virtio/virtio-balloon.ts';
 import { guessGeometry, VirtioBlk } from '../hw/virtio/virtio-blk.ts';
 import type { VirtioBackend } from '../hw/virtio/virtio-device.ts';
@@ -109,6 +110,17 @@ export function buildVirtioBlk(request: BuildRequest): VirtioParts {
       geometry: geometry(request, backend.sizeBytes),
     }),
   };
+}
+
+export function buildVirtio9p(request: BuildRequest): VirtioParts {
+  const id = request.text('fsdev');
+  const tag = request.text('mount_tag');
+  if (id === undefined || tag === undefined) throw request.error('fsdev and mount_tag properties are needed');
+  if (tag === '' || tag.length > MAX_MOUNT_TAG || /[^ -~]/.test(tag))
+    throw request.error(`mount tag '${tag}' is not 1 to ${MAX_MOUNT_TAG} characters of ASCII`);
+  const share = request.context.share(id);
+  if (share === undefined) throw request.error(`virtio-9p device couldn't find fsdev with the id = ${id}`);
+  return { backend: new Virtio9p(share, tag) };
 }
 
 /** The controller is a bus for ports. */

@@ -15,6 +15,7 @@ import { CharChannel } from '../chardev/char-channel.ts';
 import { RingCharBackend } from '../chardev/ring-backend.ts';
 import { type Clock, OffsetWallClock, VirtualClock, type WallClock } from '../core/clock.ts';
 import type { Drive } from '../core/drive.ts';
+import type { ShareBackend } from '../core/share-backend.ts';
 import { type Timer, TimerQueue } from '../core/timer.ts';
 import type { SavedState } from '../core/vmstate.ts';
 import { KeySender } from '../hw/input/key-sender.ts';
@@ -193,6 +194,7 @@ export class Machine implements LoopClient {
       devices: config.devices,
       peripherals: {
         chardev: (id) => this.#chardevs.get(id),
+        share: (id) => this.#share(id),
         notify: (name, data) => host.post({ kind: 'notify', name, data }),
         randomBytes: (bytes) => host.randomBytes(bytes),
         onPanic: () => this.#actOn(panicSteps(config.actions.panic)),
@@ -381,6 +383,11 @@ export class Machine implements LoopClient {
       media: config.media,
       backend: channel.createBackend(medium, config),
     }));
+  }
+
+  #share(id: string): ShareBackend | undefined {
+    const opened = this.#start.block?.shares.find((share) => share.id === id);
+    return opened && this.#block?.createShare(opened.handle);
   }
 
   #createBackend(buffer: SharedArrayBuffer | undefined): RingCharBackend | undefined {

@@ -9,6 +9,7 @@ import {
   type BlockBackend,
   type BlockCompletion,
 } from '../../core/block-backend.ts';
+import type { ShareBackend } from '../../core/share-backend.ts';
 import { assert } from '../../util/errors.ts';
 import { Doorbell } from '../../util/ring.ts';
 import type { ErrorAction } from '../drive-config.ts';
@@ -74,6 +75,16 @@ export class BlockChannel {
 
   createBackend(medium: MediumInfo | undefined, options: BackendOptions): ChannelBackend {
     return new ChannelBackend(this, medium, options);
+  }
+
+  createShare(handle: number): ShareBackend {
+    return {
+      request: (out, into, done) => {
+        const bytes = out.reduce((sum, view) => sum + view.length, 0);
+        this.submit(handle, layout.OP_MESSAGE, 0, bytes, [...out, ...into], done);
+      },
+      reset: () => this.submit(handle, layout.OP_MESSAGE, 0, 0, [], () => {}),
+    };
   }
 
   /** Requests that have not completed. */

@@ -22,6 +22,13 @@ export interface BlockExport {
   readonly options: ExportOptions;
 }
 
+/** Answers messages: a server that is not about blocks but waits for files all the same. */
+export interface MessageHandler {
+  /** The reply, valid until the next call; at most `room` bytes. */
+  handle(request: Uint8Array, room: number): Uint8Array;
+  reset(): void;
+}
+
 /** How the machine is told of completions. */
 export interface MachineSignal {
   readonly doorbell: Doorbell;
@@ -63,6 +70,7 @@ export class BlockServer {
   readonly #doorbell: Doorbell;
   readonly #host: ServerHost;
   readonly #exports = new Map<number, BlockExport>();
+  readonly #handlers = new Map<number, MessageHandler>();
   readonly #header = new Uint8Array(layout.HEADER_BYTES);
   readonly #headerView = new DataView(this.#header.buffer);
   readonly #segments = new Uint8Array(layout.MAX_PIECE_SEGMENTS * layout.SEGMENT_BYTES);
@@ -92,6 +100,12 @@ export class BlockServer {
   export(entry: BlockExport): number {
     const handle = this.#nextHandle++;
     this.#exports.set(handle, entry);
+    return handle;
+  }
+
+  exportMessages(handler: MessageHandler): number {
+    const handle = this.#nextHandle++;
+    this.#handlers.set(handle, handler);
     return handle;
   }
 
@@ -191,6 +205,7 @@ export class BlockServer {
     let error = 0;
     try {
       if (request.handle === NO_HANDLE) error = request.sizeBytes;
+      else if (request.op === layout.OP_MESSAGE) error = this.#answer(request);
       else await this.#execute(request);
     } catch (failure) {
       error = failure instanceof BlockError ? failure.errno : EIO;
@@ -198,6 +213,31 @@ export class BlockServer {
     }
     this.#complete(request.id, error);
     this.#leave();
+  }
+
+  /** Returns the reply's length. Without segments the handler forgets its client. */
+  #answer({ handle, segments, sizeBytes }: Request): number {
+    const handler = this.#handlers.get(handle);
+    if (segments.length === 0) handler?.reset();
+    if (handler === undefined || segments.length === 0) return 0;
+    const request = new Uint8Array(sizeBytes);
+    const into: Uint8Array[] = [];
+    let at = 0;
+    for (const segment of segments) {
+      const count = Math.min(segment.length, sizeBytes - at);
+      request.set(segment.subarray(0, count), at);
+      at += count;
+      if (count < segment.length) into.push(segment.subarray(count));
+    }
+    const room = into.reduce((sum, segment) => sum + segment.length, 0);
+    const reply = handler.handle(request, room);
+    let done = 0;
+    for (const segment of into) {
+      const part = reply.subarray(done, done + segment.length);
+      segment.set(part);
+      done += part.length;
+    }
+    return done;
   }
 
   #complete(id: number, error: number): void {

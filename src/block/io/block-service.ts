@@ -1,4 +1,5 @@
 /** What the I/O thread does for the main thread: opens, changes and closes drives. Portable; the thread comes from the host. */
+import type { ShareConfig } from '../../core/share-backend.ts';
 import { UserError } from '../../util/errors.ts';
 import { Doorbell } from '../../util/ring.ts';
 import type { BlockNode } from '../block-node.ts';
@@ -10,13 +11,15 @@ import { NodeOptionReader, type NodeOptions, textOf } from '../node-options.ts';
 import { BlockGraph } from '../open.ts';
 import { openOverlay } from '../overlay.ts';
 import type { MediumInfo } from './block-channel.ts';
-import { BlockServer, type ExportOptions, type ServerHost } from './block-server.ts';
+import { BlockServer, type ExportOptions, type MessageHandler, type ServerHost } from './block-server.ts';
 import type { BlockReply, BlockRequest, MachineAttachment, OpenedDrive } from './protocol.ts';
 
 export interface ServicePorts extends ServerHost {
   reply(message: BlockReply): void;
   /** Everything is closed; the answer that says so comes next. */
   closed(): void;
+  /** A file server for a folder; `UserError` where it cannot be. */
+  openShare(config: ShareConfig): MessageHandler;
 }
 
 export class BlockService {
@@ -70,6 +73,8 @@ export class BlockService {
       case 'attach':
         this.#attach(request.machine);
         return null;
+      case 'share':
+        return this.#server.exportMessages(this.#ports.openShare(request.share));
       case 'close':
         await this.#close();
         this.#ports.closed();

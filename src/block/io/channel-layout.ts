@@ -41,6 +41,8 @@ export const OP_FLUSH = 2;
 export const OP_DISCARD = 3;
 export const OP_ZERO = 4;
 export const OP_ZERO_UNMAP = 5;
+/** A message and room for its reply; the first `size` bytes are the message. A completion's error is the reply's length. */
+export const OP_MESSAGE = 6;
 
 const WORDS_BYTES = 16;
 const REQUESTS_AT = WORDS_BYTES;

@@ -1,4 +1,5 @@
 /** What the main thread and the I/O thread say to each other, and what the machine thread is told. Structured-cloneable. */
+import type { ShareConfig } from '../../core/share-backend.ts';
 import type { BlockConfig, DriveConfig } from '../drive-config.ts';
 import type { NodeOptions } from '../node-options.ts';
 import type { MediumInfo } from './block-channel.ts';
@@ -24,6 +25,8 @@ export type BlockRequest =
   | { readonly kind: 'add'; readonly id: number; readonly option: string; readonly node: NodeOptions }
   | { readonly kind: 'remove'; readonly id: number; readonly nodeName: string }
   | { readonly kind: 'attach'; readonly id: number; readonly machine: MachineAttachment }
+  /** Resolves with a handle. */
+  | { readonly kind: 'share'; readonly id: number; readonly share: ShareConfig }
   | { readonly kind: 'close'; readonly id: number };
 
 export type BlockReply =
@@ -37,8 +40,14 @@ export interface OpenedDrive {
   readonly medium: MediumInfo | undefined;
 }
 
+export interface OpenedShare {
+  readonly id: string;
+  readonly handle: number;
+}
+
 /** For the machine thread. */
 export interface BlockStart {
   readonly channel: SharedArrayBuffer;
   readonly drives: readonly OpenedDrive[];
+  readonly shares: readonly OpenedShare[];
 }

@@ -2,8 +2,11 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { BlockService } from '../../block/io/block-service.ts';
 import type { BlockReply, BlockRequest } from '../../block/io/protocol.ts';
+import { P9Server } from '../../fsdev/p9-server.ts';
 import { NodeBlockHost } from './block/node-block-host.ts';
 import { saveCodeCache } from './bundle-loader.ts';
+import { openLocalShare } from './fsdev/local-share.ts';
+import type { SecurityModel } from './fsdev/security-model.ts';
 
 export interface BlockWorkerData {
   readonly channel: SharedArrayBuffer;
@@ -21,6 +24,10 @@ const service: BlockService = new BlockService(channel, new NodeBlockHost(), {
       if (received === undefined) return;
       service.receive(received.message);
     }
+  },
+  openShare(config) {
+    const options = { ...config, securityModel: config.securityModel as SecurityModel };
+    return new P9Server(openLocalShare(options, config.option));
   },
   turn: () => new Promise((done) => setImmediate(done)),
   closed: saveCodeCache,

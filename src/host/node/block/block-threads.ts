@@ -3,7 +3,13 @@ import type { Worker } from 'node:worker_threads';
 import type { BlockConfig, DriveConfig } from '../../../block/drive-config.ts';
 import type { MediumInfo } from '../../../block/io/block-channel.ts';
 import { createChannelBuffer } from '../../../block/io/channel-layout.ts';
-import type { BlockReply, BlockRequest, BlockStart, OpenedDrive } from '../../../block/io/protocol.ts';
+import type {
+  BlockReply,
+  BlockRequest,
+  BlockStart,
+  OpenedDrive,
+  OpenedShare,
+} from '../../../block/io/protocol.ts';
 import type { NodeOptions } from '../../../block/node-options.ts';
 import type { BlockPort, MachineWakeUp } from '../../../system/machine-client.ts';
 import { AssertionError, UserError } from '../../../util/errors.ts';
@@ -31,7 +37,10 @@ export class NodeBlockThread implements BlockPort {
     const thread = new NodeBlockThread(channel, warn);
     try {
       const drives = (await thread.#request({ kind: 'open', config })) as OpenedDrive[];
-      return Object.assign(thread, { start: { channel, drives } });
+      const shares: OpenedShare[] = [];
+      for (const share of config.shares ?? [])
+        shares.push({ id: share.id, handle: (await thread.#request({ kind: 'share', share })) as number });
+      return Object.assign(thread, { start: { channel, drives, shares } });
     } catch (error) {
       await thread.close().catch(() => {});
       throw error;
@@ -39,7 +48,7 @@ export class NodeBlockThread implements BlockPort {
   }
 
   private constructor(channel: SharedArrayBuffer, warn: (text: string) => void) {
-    this.start = { channel, drives: [] };
+    this.start = { channel, drives: [], shares: [] };
     this.#words = new Int32Array(channel, 0, 1);
     const workerData: BlockWorkerData = { channel };
     this.#worker = startWorker('block-worker', { workerData });
