@@ -100,7 +100,7 @@ export async function makeDisk(): Promise<{ readonly path: string; remove(): voi
   const remove = (): void => rmSync(work, { recursive: true, force: true });
   try {
     const tree = join(work, 'root');
-    await fillTree(tree, extractModules(work));
+    await fillTree(tree, extractModules(work, MODULES));
     const partition = join(work, 'partition');
     writeFileSync(partition, '');
     truncateSync(partition, PARTITION_SECTORS * SECTOR);
@@ -117,8 +117,10 @@ export async function makeDisk(): Promise<{ readonly path: string; remove(): voi
   }
 }
 
-/** The modules out of the kernel's package, which `tools/fetch-guests.mjs amd64` has left. */
-function extractModules(work: string): string {
+/**
+ * Modules out of the kernel's package, which `tools/fetch-guests.mjs amd64` has left: a folder somewhere below which they are.
+ */
+export function extractModules(work: string, names: readonly string[]): string {
   const downloads = join(root, '.cache', 'guests', '.apt', 'download');
   const name = readdirSync(downloads).find((file) => /^linux-image-[\d.-]+-amd64_/.test(file));
   if (name === undefined)
@@ -127,12 +129,12 @@ function extractModules(work: string): string {
   run('sh', '-c', `dpkg-deb --fsys-tarfile '${join(downloads, name)}' > '${archive}'`);
   const out = join(work, 'modules');
   mkdirSync(out);
-  run('tar', '-xf', archive, '-C', out, '--wildcards', ...MODULES.map((module) => `*/${module}.ko`));
+  run('tar', '-xf', archive, '-C', out, '--wildcards', ...names.map((module) => `*/${module}.ko`));
   rmSync(archive);
   return out;
 }
 
-function findModule(dir: string, name: string): string | undefined {
+export function findModule(dir: string, name: string): string | undefined {
   for (const entry of readdirSync(dir, { withFileTypes: true, recursive: true })) {
     if (entry.name === name) return join(entry.parentPath ?? entry.path, name);
   }
