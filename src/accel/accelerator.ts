@@ -28,6 +28,8 @@ export interface VcpuBus {
   writeApicMsr(index: number, lo: number, hi: number): boolean;
   /** An interrupt asked for by hypercall, `icr` as in the low half of ICR; false: there is no such APIC id. */
   sendIpi?(apicId: number, icr: number): boolean;
+  /** FERR#: an x87 error that is reported by an interrupt, not by an exception. */
+  fpuError?(): void;
   /** The vCPU enters or leaves system management mode: SMRAM is there for it or not. Called between instructions. */
   setSmm?(active: boolean): void;
   readTpr(): number;
@@ -57,7 +59,7 @@ export interface Vcpu extends CpuIrqSink {
   /**
    * The complete state, to go on under another accelerator: what `readRegisters` gives, and star lstar cstar fmask sysenter_cs
    * sysenter_esp sysenter_eip pat misc_enable tsc_adjust tsc_aux xcr0 tsc, fpr0…fpr7 (physical registers, 80 bits), fpu_tags (bit n:
-   * register n is empty), fpu_ip fpu_dp fpu_opcode, ymm0_hi…ymm15_hi (128 bits), nmi_blocked, smm (SMM_* bits), smbase, nmi_pending, injected (256 + vector of
+   * register n is empty), fpu_ip fpu_dp fpu_opcode, ymm0_hi…ymm15_hi (128 bits), nmi_blocked, smm (SMM_* bits), smbase, ferr (FERR_* bits), nmi_pending, injected (256 + vector of
    * an interrupt that was acknowledged and not yet delivered, else 0), halted, waits_for_sipi. Levels of interrupt inputs are not
    * part of it.
    */

@@ -60,6 +60,10 @@ class VcpuStandIn implements Vcpu {
     this.#cpu.smi();
   }
 
+  ignoreFpuError(): void {
+    this.#cpu.ignoreFpuError?.();
+  }
+
   init(): void {
     this.#cpu.init();
   }

@@ -26,6 +26,8 @@ export interface CpuIrqSink {
   smi(): void;
   /** INIT: the processor resets, its APIC's registers do too (SDM Vol. 3A 10.4.7.3); application processors then wait. */
   init(): void;
+  /** IGNNE#: x87 errors that are reported outside the processor are ignored until they are cleared. */
+  ignoreFpuError?(): void;
   /** Start-up IPI: begins at `vector` << 12 in real mode; ignored unless waiting. */
   sipi(vector: number): void;
 }

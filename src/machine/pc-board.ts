@@ -289,6 +289,11 @@ export class PcBoard {
     this.#interrupts.apicBus.broadcastEoi(vector);
   }
 
+  /** FERR# of a vCPU: an x87 error while CR0.NE is clear. */
+  fpuError(): void {
+    this.#interrupts.fpuError.raise();
+  }
+
   /** The vCPU whose turn it is has entered or left system management mode. */
   setSmm(active: boolean): void {
     this.#mem.setSmm(active);

@@ -8,6 +8,7 @@ import { LOCAL_APIC_MMIO, LocalApic } from '../hw/intc/apic.ts';
 import { ApicBus } from '../hw/intc/apic-bus.ts';
 import { I8259_MMIO, I8259_PORTS, I8259Pair } from '../hw/intc/i8259.ts';
 import { IOAPIC_MMIO, IoApic } from '../hw/intc/ioapic.ts';
+import { FpuErrorPort } from '../hw/misc/fpu-error.ts';
 import { BYTE_WIDE, type DeviceSlots } from './device-slots.ts';
 import * as map from './pc-map.ts';
 import { SharedIrqs } from './wired-or.ts';
@@ -36,6 +37,7 @@ export class PcInterrupts {
   readonly pic: I8259Pair;
   readonly ioApic: IoApic;
   readonly apicBus: ApicBus;
+  readonly fpuError: FpuErrorPort;
   readonly #options: PcInterruptOptions;
   readonly #isa: SharedIrqs;
   /** Inputs of the I/O APIC that no ISA interrupt has: 16 and up. */
@@ -55,6 +57,9 @@ export class PcInterrupts {
     );
     this.#isa = new SharedIrqs(16, (n, level) => this.#setIsa(n, level));
     this.#pci = new SharedIrqs(map.IO_APIC_INPUTS, (n, level) => this.#setInput(n, level));
+    const ignore = (): void => options.cpus[options.currentCpu()]?.irqs.ignoreFpuError?.();
+    this.fpuError = slots.add('fpu-error', new FpuErrorPort(this.isaLine(map.IRQ_FPU), ignore));
+    slots.mapPorts('fpu-error', map.PORT_FPU_ERROR, 1, this.fpuError, BYTE_WIDE);
     slots.mapMmio('ioapic', map.IO_APIC_BASE, map.IO_APIC_SIZE, this.ioApic, IOAPIC_MMIO);
     slots.mapPorts('pic-master', map.PORT_PIC_MASTER, I8259_PORTS, this.pic.master, I8259_MMIO);
     slots.mapPorts('pic-slave', map.PORT_PIC_SLAVE, I8259_PORTS, this.pic.slave, I8259_MMIO);

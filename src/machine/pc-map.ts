@@ -37,6 +37,8 @@ export const PORT_POST = 0x80;
 export const PORT_DMA_PAGES = 0x80;
 export const PORT_SYSTEM_CONTROL_A = 0x92;
 export const PORT_PIC_SLAVE = 0xa0;
+/** Writes end IRQ 13. */
+export const PORT_FPU_ERROR = 0xf0;
 export const PORT_DMA_SECOND = 0xc0;
 export const PORT_SMI_COMMAND = 0xb2;
 export const PORT_FLOPPY = 0x3f0;
@@ -75,6 +77,7 @@ export const IRQ_FLOPPY = 6;
 export const IRQ_RTC = 8;
 export const IRQ_SCI = 9;
 export const IRQ_MOUSE = 12;
+export const IRQ_FPU = 13;
 /** ISA interrupts that PCI interrupts may be routed to: level-triggered. */
 export const PCI_IRQS: readonly number[] = [5, 10, 11];
 /** The 8254 is wired to this input of the I/O APIC (MPS 5.1); the 8259 pair's output to input 0. */

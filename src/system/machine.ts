@@ -431,6 +431,7 @@ export class Machine implements LoopClient {
       readApicMsr: (msr) => apic().readMsr(msr),
       writeApicMsr: (msr, lo, hi) => apic().writeMsr(msr, lo, hi),
       sendIpi: (apicId, icr) => apic().sendTo(apicId, icr),
+      fpuError: () => this.board.fpuError(),
       setSmm: (active) => this.board.setSmm(active),
       readTpr: () => apic().getTpr(),
       writeTpr: (value) => apic().setTpr(value),

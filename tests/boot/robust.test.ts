@@ -94,16 +94,21 @@ test('a guest that rewrites its own code sees what it wrote', async (t) => {
   }
 });
 
-test('a guest that uses system management mode', async (t) => {
-  const missing = emulatorMissing();
-  if (missing !== undefined) return t.skip(missing);
-  const run = guestRun('smm');
-  try {
-    assert.equal(await run.exited(GUEST_MS), PASSED, run.errors);
-  } finally {
-    await run.close();
-  }
-});
+for (const [name, what] of [
+  ['smm', 'uses system management mode'],
+  ['fpu-irq', 'takes x87 errors by interrupt 13'],
+] as const) {
+  test(`a guest that ${what}`, async (t) => {
+    const missing = emulatorMissing();
+    if (missing !== undefined) return t.skip(missing);
+    const run = guestRun(name);
+    try {
+      assert.equal(await run.exited(GUEST_MS), PASSED, run.errors);
+    } finally {
+      await run.close();
+    }
+  });
+}
 
 test('a triple fault under -no-reboot ends the process with status 0', async (t) => {
   const missing = emulatorMissing();

@@ -23,6 +23,7 @@ const SLOTS: ReadonlyMap<string, number> = new Map([
   ['nmi_blocked', r.NMI_BLOCKED],
   ['smm', r.SMM],
   ['smbase', r.SMBASE],
+  ['ferr', r.FERR],
 ]);
 const VECTORS = 16;
 const FPU_REGISTERS = 8;

@@ -75,6 +75,7 @@ export function hostImports(
     set_tpr: (value) => call(() => bus.writeTpr(value!)),
     read_tsc: () => bus.readTsc(),
     send_ipi: (apicId, icr) => (bus.sendIpi?.(apicId! >>> 0, icr! >>> 0) === true ? 1 : 0),
+    fpu_error: () => call(() => bus.fpuError?.()),
     leave_smm: () =>
       call(() => {
         bus.setSmm?.(false);

@@ -83,6 +83,7 @@ export class TcgAccelerator implements Accelerator, CpuSwitch {
       acknowledgeInterrupt: () => bus().acknowledgeInterrupt(),
       readApicMsr: (index) => bus().readApicMsr(index),
       writeApicMsr: (index, lo, hi) => bus().writeApicMsr(index, lo, hi),
+      fpuError: () => bus().fpuError?.(),
       setSmm: (active) => bus().setSmm?.(active),
       sendIpi: (apicId, icr) => bus().sendIpi?.(apicId, icr) === true,
       readTpr: () => bus().readTpr(),

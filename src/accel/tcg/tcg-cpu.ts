@@ -1,5 +1,8 @@
 import { SLOT_EXIT_REQUEST, SLOT_HALTED, SLOT_INTERRUPT_PENDING } from '../../runtime/tcg/layout.ts';
 import {
+  FERR,
+  FERR_ASSERTED,
+  FERR_IGNORED,
   INTERRUPT_HARD,
   INTERRUPT_NMI,
   INTERRUPT_SMI,
@@ -199,6 +202,10 @@ export class TcgCpu implements Vcpu {
 
   smi(): void {
     this.pend(INTERRUPT_SMI);
+  }
+
+  ignoreFpuError(): void {
+    if ((this.words[FERR >> 2]! & FERR_ASSERTED) !== 0) this.words[FERR >> 2]! |= FERR_IGNORED;
   }
 
   init(): void {

@@ -23,6 +23,9 @@
 /** An interrupt to the CPU with this APIC id, as ICR's low half describes it: 1 if there is such a CPU. */
 // @ts-ignore: decorator
 @external('host', 'send_ipi') export declare function send_ipi(apicId: i32, icr: i32): i32;
+/** FERR#: an x87 error under CR0.NE = 0 stops the processor before a waiting instruction. */
+// @ts-ignore: decorator
+@external('host', 'fpu_error') export declare function fpu_error(): void;
 /** RSM: SMRAM is hidden again. */
 // @ts-ignore: decorator
 @external('host', 'leave_smm') export declare function leave_smm(): void;

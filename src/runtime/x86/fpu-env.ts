@@ -11,7 +11,7 @@ import { dataInfo, ldSized, stSized } from './memory';
 import { raiseGp } from './raise';
 import { CPU, faulted, get, hflags, set } from './state';
 import { MXCSR_RESERVED, setMxcsr } from './sse-env';
-import { SW_BUSY, SW_ES, controlWord, enterFpu, setStatusWord, setTop, statusWord, top } from './fpu-state';
+import { SW_BUSY, SW_ES, controlWord, enterFpu, newError, setStatusWord, setTop, statusWord, top } from './fpu-state';
 
 // --- guest memory ------------------------------------------------------------------------------------------
 
@@ -66,7 +66,12 @@ export function fpu_clex(): void {
 /** Recomputes ES and B after a load of control or status word. */
 function refreshSummary(): void {
   const sw = statusWord() & ~(SW_ES | SW_BUSY);
-  setStatusWord((sw & ~controlWord() & 63) != 0 ? sw | SW_ES | SW_BUSY : sw);
+  if ((sw & ~controlWord() & 63) == 0) {
+    setStatusWord(sw);
+    return;
+  }
+  newError();
+  setStatusWord(sw | SW_ES | SW_BUSY);
 }
 
 export function fpu_ldcw(value: i64): void {

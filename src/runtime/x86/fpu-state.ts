@@ -2,8 +2,11 @@
 // which every x87 instruction reports exceptions (SDM Vol. 1 8.1 and 8.4–8.7).
 
 import {
-  CR0, FPR, FPU_CW, FPU_SW, FPU_TAGS, FPU_TOP,
+  CC_OP, CR0, EXIT_REASON, FAULT, FERR, FERR_ASSERTED, FERR_IGNORED, FPR, FPU_CW, FPU_SW, FPU_TAGS, FPU_TOP, HALTED, RESTORE, SHADOW,
 } from './layout';
+import { updateHflags } from './hflags';
+import { EXIT_HALT, FAULT_HOST } from '../tcg/layout';
+import { fpu_error } from '../softmmu/host';
 import { CR0_NE, V_MF } from './bits';
 import { raisePlain } from './raise';
 import { CPU } from './state';
@@ -90,14 +93,39 @@ export function storeIndefinite(p: i32): void {
 }
 
 /**
+ * #MF, or with CR0.NE clear FERR#: unless IGNNE# is asserted the processor stops before the instruction until an interrupt comes
+ * (SDM Vol. 1 D.2.1.2). False: goes on.
+ */
+function stopForError(): bool {
+  if ((load<u64>(CPU + CR0) & CR0_NE) != 0) {
+    raisePlain(V_MF);
+    return true;
+  }
+  if ((load<i32>(CPU + FERR) & FERR_IGNORED) != 0) return false;
+  store<u64>(CPU + FERR, FERR_ASSERTED);
+  const op = load<u32>(CPU + RESTORE) >> 16;
+  if (op != 0) store<u64>(CPU + CC_OP, op);
+  store<u64>(CPU + RESTORE, 0);
+  store<u64>(CPU + SHADOW, 0);
+  store<u64>(CPU + HALTED, 1);
+  store<u64>(CPU + EXIT_REASON, EXIT_HALT);
+  store<u64>(CPU + FAULT, FAULT_HOST);
+  fpu_error();
+  updateHflags();
+  return true;
+}
+
+/** ES is about to be set: while it was clear FERR# and IGNNE# were not asserted. */
+export function newError(): void {
+  if ((statusWord() & SW_ES) == 0) store<u64>(CPU + FERR, 0);
+}
+
+/**
  * Starts a waiting x87 instruction: delivers a pending unmasked exception (false: #MF was raised), otherwise sets up
- * the soft-float environment from the control word. With CR0.NE clear the error is reported outside the CPU only.
+ * the soft-float environment from the control word.
  */
 export function enterFpu(): bool {
-  if ((statusWord() & SW_ES) != 0 && (load<u64>(CPU + CR0) & CR0_NE) != 0) {
-    raisePlain(V_MF);
-    return false;
-  }
+  if ((statusWord() & SW_ES) != 0 && stopForError()) return false;
   const cw = controlWord();
   flags = 0;
   denormal = 0;
@@ -120,7 +148,10 @@ export function precision(): i32 {
 /** Records exceptions (and SF, C1) in the status word; ES and B follow when one of them is unmasked. */
 export function signal(exceptions: i32, extra: i32): void {
   let sw = (statusWord() & ~SW_C1) | exceptions | extra;
-  if ((exceptions & ~masks & 63) != 0) sw |= SW_ES | SW_BUSY;
+  if ((exceptions & ~masks & 63) != 0) {
+    newError();
+    sw |= SW_ES | SW_BUSY;
+  }
   setStatusWord(sw);
 }
 

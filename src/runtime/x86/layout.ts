@@ -136,6 +136,8 @@ export const PKRS = 0x480;
 /** System management mode: SMM_* bits; base of the save area and the handler. */
 export const SMM = 0x488;
 export const SMBASE = 0x490;
+/** FERR_* bits: the x87 error that is reported outside the processor (CR0.NE clear). */
+export const FERR = 0x498;
 /** State components XCR0 can enable (CPUID leaf 0DH), filled by the CPU model. IA32_XSS is always 0. */
 export const XCR0_MASK = 0x4f0;
 /** MTRRs and other MSRs that only keep their value: 128 slots. */
@@ -234,6 +236,11 @@ export const INTERRUPT_SIPI = 16;
 export const SMM_ACTIVE = 1;
 /** NMIs were blocked already when the SMI came. */
 export const SMM_NMI_BLOCKED = 2;
+
+// ---- FERR bits
+export const FERR_ASSERTED = 1;
+/** IGNNE#: go on in spite of the error. */
+export const FERR_IGNORED = 2;
 
 // ---- FEATURES bits: what decides about control-register bits, MSRs and instructions inside the runtime
 export const X86_FEATURE_SMAP = 0x1;

@@ -110,6 +110,7 @@ export class Testbed {
         set_tpr: record('set_tpr', () => 0),
         read_tsc: () => this.tsc,
         send_ipi: () => 0,
+        fpu_error: record('fpu_error', () => 0),
         leave_smm: record('leave_smm', () => 0),
         random32: () => 0x1234_5678,
         guest_error: () => {},
