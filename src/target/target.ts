@@ -11,6 +11,8 @@ export interface CodeWindow {
   readonly end: number;
   /** Address of the first byte of the virtually following page, or -1 if it cannot be fetched (the fetch would fault). */
   nextPage(): number;
+  /** How many bytes of that page can be executed: fewer than a page where the code segment ends. */
+  readonly nextBytes?: number;
 }
 
 export interface TranslationRequest {

@@ -97,8 +97,9 @@ export async function runKvmUnitTests(directory, options) {
   let good = true;
   for (const test of chosen) {
     const args = commandLine(test, directory);
-    const mine = await run(ours, args, options.timeout);
-    const theirs = options.qemu ? await run(qemu, args, options.timeout) : undefined;
+    const timeout = Math.max(options.timeout, Number(test.timeout ?? 0));
+    const mine = await run(ours, args, timeout);
+    const theirs = options.qemu ? await run(qemu, args, timeout) : undefined;
     rows.push([test.name, mine.verdict, theirs?.verdict ?? '–']);
     process.stdout.write(`${test.name.padEnd(28)} ${mine.verdict.padEnd(44)} ${theirs?.verdict ?? ''}\n`);
     if (!mine.verdict.startsWith('pass')) {

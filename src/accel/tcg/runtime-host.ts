@@ -26,6 +26,8 @@ export interface RuntimeExports extends TbRuntime {
   tb_code_address(): number;
   tb_next_page(): number;
   tb_fault_next_page(): number;
+  tb_code_room(): number;
+  raise_gp(code: bigint): void;
   tb_peek(ripLo: number, ripHi: number): number;
 }
 

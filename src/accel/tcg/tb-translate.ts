@@ -34,6 +34,7 @@ const IR_SLACK = 0x2000;
 /** Longest x86 instruction, twice: what is copied from a device to run code there. */
 const UNCACHED_BYTES = 32;
 const NEVER_HOT = 0x7fffffff;
+const PAGE_BYTES = 0x1000;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -50,7 +51,11 @@ class Window implements CodeWindow {
     this.runtime = runtime;
   }
 
+  /** How much of the following page can be executed. */
+  nextBytes = PAGE_BYTES;
+
   nextPage(): number {
+    if (this.nextBytes <= 0) return -1;
     if (this.second === -2) this.second = this.runtime.tb_next_page() >>> 0 || -1;
     return this.second;
   }
@@ -95,18 +100,21 @@ export class TbTranslator {
   translate(hostPc: number): number {
     const w = this.window;
     w.start = hostPc;
-    w.end = ((hostPc & ~0xfff) + 0x1000) >>> 0;
+    const room = this.o.runtime.tb_code_room();
+    const inPage = PAGE_BYTES - (hostPc & 0xfff);
+    w.end = (hostPc + Math.min(room, inPage)) >>> 0;
+    w.nextBytes = Math.min(PAGE_BYTES, room - inPage);
     w.second = -2;
     return this.emit(hostPc, MAX_INSNS, true);
   }
 
-  /** One instruction from bytes that lie outside RAM, read one by one. The block is not findable. */
+  /** One instruction from bytes that lie outside RAM, read one by one. The block is not findable; 0 as above. */
   translateUncached(readByte: (offset: number) => number): number {
     const w = this.window;
     const buffer = RAM_BASE - 0x1000; // the last page below RAM belongs to nobody
     for (let i = 0; i < UNCACHED_BYTES; i++) this.o.memory.u8[buffer + i] = readByte(i);
     w.start = buffer;
-    w.end = buffer + UNCACHED_BYTES;
+    w.end = buffer + Math.min(UNCACHED_BYTES, this.o.runtime.tb_code_room());
     w.second = -1;
     return this.emit(buffer, 1, false);
   }

@@ -447,6 +447,7 @@ export class TcgVcpu implements CpuIrqSink {
     const tb = this.translator.translateUncached((offset) => this.readPhysicalByte(physical + offset));
     this.uncached = tb;
     if (tb !== 0) this.runtime.jc_insert(tb);
+    else this.runtime.raise_gp(0n); // beyond the end of the code segment
   }
 
   private dropUncached(): void {

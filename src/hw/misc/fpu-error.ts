@@ -5,8 +5,8 @@
 import type { Device } from '../../core/device.ts';
 import type { IrqLine } from '../../core/irq.ts';
 import type { AccessSize, MmioDevice } from '../../core/memory-region.ts';
-import { allOnes } from '../../util/bits.ts';
 import { bool, defineState, stateful } from '../../core/vmstate.ts';
+import { allOnes } from '../../util/bits.ts';
 
 const schema = defineState('fpu-error', 1, { latched: bool() });
 

@@ -27,6 +27,13 @@ export function code_host_address(rip: i64): i32 {
   return isMmio(entry) ? -1 : load<i32>(entry, TLB_AUX) + (<i32>linear & 0xfff);
 }
 
+/** Bytes from an offset in CS to the segment's end; many where nothing limits. */
+export function codeRoom(rip: u64): i32 {
+  if ((hflags() & HF_CS64) != 0) return i32.MAX_VALUE;
+  const limit = <u64>segLimit(CS);
+  return rip > limit ? 0 : <i32>min<u64>(limit - rip + 1, <u64>i32.MAX_VALUE);
+}
+
 /** The same for a linear address, without a fault: 0 if it cannot be fetched or is not RAM. */
 export function code_host_probe(linear: i64): i32 {
   const entry = tlbProbeCode(linear, codeMmu());

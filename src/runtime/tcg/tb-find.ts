@@ -1,11 +1,15 @@
 /** Finding translated blocks: a hash table by physical identity (host address of the code), RIP and key. */
 import {
   SLOT_FAULT, SLOT_KEY, SLOT_RESTORE, SLOT_RIP, TB_FLAGS, TB_HASH, TB_HASH_BITS, TB_HASH_ENTRIES, TB_HASH_NEXT, TB_HOST_PC, TB_HOST_PC2,
-  TB_INVALID, TB_KEY, TB_RIP,
+  TB_INVALID, TB_KEY, TB_RIP, TB_SIZE,
 } from './layout';
 import { jcInsert, linearOf } from './jump-cache';
-import { codePageGlobal, code_host_address, code_host_probe } from '../softmmu/fetch';
+import { codePageGlobal, codeRoom, code_host_address, code_host_probe } from '../softmmu/fetch';
+import { raiseGp } from '../x86/raise';
 import { ld_slow, st_slow } from '../softmmu/slow';
+
+/** Longest instruction. */
+const INSN_MAX: i32 = 15;
 
 // @ts-ignore: decorator
 @external("env", "cpu_base")
@@ -62,11 +66,12 @@ export function jc_insert(tb: i32): void {
 }
 
 function lookUp(host: u32, rip: u64, key: u64, linear: u64): usize {
+  const room = codeRoom(rip);
   let tb: usize = load<u32>(bucketOf(host, rip, key));
   while (tb != 0) {
     if (
       load<u32>(tb, TB_HOST_PC) == host && load<u64>(tb, TB_RIP) == rip && load<u64>(tb, TB_KEY) == key &&
-      (load<u32>(tb, TB_FLAGS) & TB_INVALID) == 0 && secondPageMatches(tb, linear)
+      (load<u32>(tb, TB_FLAGS) & TB_INVALID) == 0 && <i32>load<u16>(tb, TB_SIZE) <= room && secondPageMatches(tb, linear)
     ) return tb;
     tb = load<u32>(tb, TB_HASH_NEXT);
   }
@@ -100,12 +105,24 @@ export function tb_next_page(): i32 {
   return code_host_probe((linear & ~0xfff) + 0x1000);
 }
 
-/** Raises the fault of fetching from the page behind the one RIP points into. Returns as tb_code_address. */
+/** Bytes from RIP to the end of the code segment. */
+export function tb_code_room(): i32 {
+  return codeRoom(load<u64>(CPU, SLOT_RIP));
+}
+
+/**
+ * Raises the fault of an instruction that begins at RIP and cannot be fetched whole: #GP(0) at the end of the code segment, else that of
+ * the following page. Returns as tb_code_address.
+ */
 export function tb_fault_next_page(): i32 {
   const rip = load<u64>(CPU, SLOT_RIP);
-  const linear = linearOf(rip, load<u64>(CPU, SLOT_KEY));
+  const inPage = <i32>(0x1000 - (linearOf(rip, load<u64>(CPU, SLOT_KEY)) & 0xfff));
   store<u64>(CPU, 0, SLOT_RESTORE);
-  return code_host_address(rip + (0x1000 - (linear & 0xfff)));
+  const room = codeRoom(rip);
+  const host = room <= inPage ? 0 : code_host_address(rip + inPage);
+  if (host == -1 && room >= INSN_MAX) return -1;
+  if (host != 0 || room <= inPage) raiseGp(0);
+  return 0;
 }
 
 /** The block at another RIP under the KEY slot, without entering it into the jump cache; 0 if there is none. */

@@ -11,6 +11,7 @@ import {
   INTERRUPT_SIPI, INTERRUPT_SMI, MMU_KERNEL, MMU_KERNEL_SMAP, MMU_USER, MMU_USER_ALIGN, NMI_BLOCKED, SEG_ATTR, SEG_BASE,
   SEG_LIMIT, SHADOW, SMM, SS, TURN_STEPS, XCR0,
 } from './layout';
+import { jcFlushAll } from '../softmmu/hooks';
 import { REQUEST_YIELD } from '../tcg/layout';
 import { CPU, cr0, cr4, efer, eflags, get, segAt, segAttr, segBase, segLimit } from './state';
 
@@ -33,6 +34,22 @@ function currentCpl(): i32 {
   return (eflags() & FL_VM) != 0 ? 3 : (segAttr(SS) >> 5) & 3;
 }
 
+/** Per base (by a hash): the highest limit that blocks have been entered into the jump cache under. */
+const LIMITS_COUNT: u32 = 64;
+/** Pairs of base and limit. */
+const LIMITS: usize = memory.data(64 * 8);
+
+/** The jump cache's key has the base of CS only: with a lower limit than before its blocks may reach too far. */
+function noteCodeLimit(base: u32, limit: u32): void {
+  const row = LIMITS + <usize>(((base ^ (base >> 6) ^ (base >> 12)) & (LIMITS_COUNT - 1)) << 3);
+  const known = load<u32>(row) == base;
+  const highest = load<u32>(row, 4);
+  if (known && limit == highest) return;
+  if (known && limit < highest) jcFlushAll();
+  store<u32>(row, base);
+  store<u32>(row, limit, 4);
+}
+
 /** Recomputes the KEY slot and asks for an exit when an interrupt has become deliverable. */
 export function updateHflags(): void {
   const c0 = cr0();
@@ -52,6 +69,7 @@ export function updateHflags(): void {
     if (isFlatData(DS) && isFlatData(SS) && isFlatData(ES)) h |= HF_FLAT;
     csBase = <u32>segBase(CS);
     if (csBase == 0 && segLimit(CS) == 0xffff_ffff) h |= HF_CS_FLAT;
+    else noteCodeLimit(csBase, segLimit(CS));
   }
   if (c0 & CR0_PE) h |= HF_PE;
   if (fl & FL_VM) h |= HF_VM;

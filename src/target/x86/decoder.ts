@@ -132,6 +132,11 @@ export class Decoder {
     return -1;
   }
 
+  /** How many bytes of that page may be read. */
+  protected nextPageBytes(): number {
+    return PAGE_SIZE;
+  }
+
   private refill(): boolean {
     if (this.crossed || this.fetchFailed) {
       this.fetchFailed = true;
@@ -144,7 +149,7 @@ export class Decoder {
     }
     this.insnStart = next - (this.pos - this.insnStart);
     this.pos = next;
-    this.limit = next + PAGE_SIZE;
+    this.limit = next + this.nextPageBytes();
     this.crossed = true;
     return true;
   }

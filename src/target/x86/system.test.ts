@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import {
+  CS,
   DR6,
   DS,
   FEATURES,
@@ -267,5 +268,38 @@ describe('traps, MSRs and bases', () => {
     machine.begin64();
     assert.equal(machine.execute([0x0f, 0x01, 0xd9]), undefined);
     assert.equal(machine.reg(0), 0xffff_ffff_ffff_fc18n);
+  });
+});
+
+describe('the limit of the code segment', () => {
+  /** Runs `code` so that `room` of its bytes lie within the segment. */
+  const within = (code: string, room: number, at = CODE): ReturnType<typeof machine.execute> => {
+    machine.begin32();
+    machine.setSegment(CS, SEL.code32, 0, at + room - 1, 0x409b);
+    machine.refresh();
+    return machine.execute(code, at);
+  };
+  const MOV = 'mov eax, 0x12345678';
+
+  it('holds for every byte of an instruction', () => {
+    for (let room = 1; room < 5; room++) {
+      const caught = within(MOV, room);
+      assert.deepEqual([caught?.vector, caught?.error, caught?.rip], [13, 0, CODE], `${room} bytes`);
+    }
+    assert.equal(within(MOV, 6), undefined);
+    assert.equal(machine.reg(0), 0x12345678n);
+  });
+
+  it('holds where an instruction crosses a page', () => {
+    const at = CODE + 0xffe;
+    for (let room = 1; room < 5; room++) assert.equal(within(MOV, room, at)?.vector, 13, `${room} bytes`);
+    assert.equal(within(MOV, 6, at), undefined);
+  });
+
+  it('is that of the present segment, not of the one that a block was translated under', () => {
+    assert.equal(within(MOV, 6), undefined);
+    machine.setSegment(CS, SEL.code32, 0, CODE + 2, 0x409b);
+    machine.refresh();
+    assert.equal(machine.execute(MOV)?.vector, 13);
   });
 });

@@ -59,6 +59,10 @@ export class Translator extends Operands {
     return this.code!.nextPage();
   }
 
+  protected override nextPageBytes(): number {
+    return this.code!.nextBytes ?? super.nextPageBytes();
+  }
+
   /** Protected mode outside virtual-8086 mode. */
   get protectedMode(): boolean {
     return (this.flags & (HF_PE | HF_VM)) === HF_PE;
