@@ -36,7 +36,6 @@ For example, after "node tools/fetch-guests.mjs cloud busybox":
  * Throws {@link GuestError} when Debian's packages cannot be had.
  */
 export function fetchGuests(names, { log = () => {}, force = false } = {}) {
-  const unpackedDir = join(guestsDir, '.unpacked');
   let apt;
   for (const name of names) {
     const guest = GUESTS[name];
@@ -47,6 +46,8 @@ export function fetchGuests(names, { log = () => {}, force = false } = {}) {
     }
     const say = (text) => log(`${name}: ${text}`);
     const out = join(guestsDir, name);
+    // A folder for each guest: another process may be making another one.
+    const unpackedDir = join(guestsDir, '.unpacked', name);
     mkdirSync(out, { recursive: true });
     apt ??= new PrivateApt(join(guestsDir, '.apt'));
     apt.log = say;

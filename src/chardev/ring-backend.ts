@@ -39,6 +39,19 @@ export class RingCharBackend implements CharBackend {
     return true;
   }
 
+  /** Takes as many of `bytes` as there is room for and returns how many; for the rest it will call `onWritable`. */
+  writeBytes(bytes: Uint8Array): number {
+    const ring = this.#channel.output;
+    let taken = ring.write(bytes);
+    if (taken < bytes.length) {
+      this.#channel.setOutputBlocked();
+      taken += ring.write(bytes.subarray(taken));
+    }
+    this.#blocked = taken < bytes.length;
+    this.#notify(this.#blocked);
+    return taken;
+  }
+
   /** The main thread sent a break condition. */
   sendBreak(): void {
     this.#breaks++;

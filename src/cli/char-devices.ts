@@ -1,5 +1,6 @@
 /** Opens the character devices of a run and connects those that share a terminal. */
 
+import { audioStreamName } from '../audio/audio-backends.ts';
 import type { CharStream } from '../chardev/char-stream.ts';
 import { CharMux } from '../chardev/mux.ts';
 import type { CharSpec, NamedCharSpec } from '../chardev/spec.ts';
@@ -86,6 +87,13 @@ export class DeviceOpener {
     for (const { properties, what } of plan.config.devices) {
       const id = properties['chardev'];
       if (id !== undefined) chardevs.push([String(id), this.#useNamed(String(id), what)]);
+    }
+    for (const { id, driver, path, rateHz } of plan.config.audiodevs) {
+      if (driver !== 'wav') continue;
+      const { WavFile } = await import('../host/node/audio/wav-file.ts');
+      const file = new WavFile(path, rateHz, `-audiodev id=${id}`);
+      this.#opened.push(file);
+      chardevs.push([audioStreamName(id), file]);
     }
     return { serial, debugCon, monitors, chardevs, qtest };
   }

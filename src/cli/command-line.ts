@@ -1,6 +1,7 @@
 /** The command line of `lyrebird-system-*`: options as QEMU spells them, with one dash or two. */
 
 import { LOG_ITEMS } from '../accel/tcg/log.ts';
+import { AUDIO_DRIVERS, type AudiodevConfig, parseAudiodev } from '../audio/audiodev.ts';
 import type { BlockConfig } from '../block/drive-config.ts';
 import { type NamedCharSpec, parseChardev, parseCharSpec, type SharedCharSpec } from '../chardev/spec.ts';
 import type { ShareConfig } from '../core/share-backend.ts';
@@ -184,6 +185,10 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
   }),
   debugcon: value((c, text) => {
     c.debugCon = { ...parseCharSpec(text, '-debugcon'), option: `-debugcon ${text}` };
+  }),
+  audiodev: value((c, text) => {
+    if (text === 'help' || text === '?') c.printed = help.list('Available audio drivers:', AUDIO_DRIVERS);
+    else addAudiodev(c, parseAudiodev(text));
   }),
   device: value((c, text) => {
     c.printed = deviceHelp(text);
@@ -451,6 +456,12 @@ function parseMon(c: Collected, text: string): void {
 function addControl(c: Collected, text: string, option: string, pretty: boolean): void {
   const spec = parseCharSpec(text, option);
   c.monitors.push({ ...spec, option: `${option} ${text}`, mode: 'control', pretty });
+}
+
+function addAudiodev(c: Collected, audiodev: AudiodevConfig): void {
+  if (c.config.audiodevs.some(({ id }) => id === audiodev.id))
+    throw new UserError('DuplicateId', `-audiodev id=${audiodev.id}: the id is taken`);
+  c.config.audiodevs = [...c.config.audiodevs, audiodev];
 }
 
 /** The last value that -global gives a property. */

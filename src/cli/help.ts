@@ -96,6 +96,7 @@ Console
   -chardev KIND,id=ID[,mux=on][,…]          a character device by name (stdio, file, socket, pty, null)
   -mon chardev=ID   the monitor on a -chardev
   -debugcon DEV     the debug port 0xe9
+  -audiodev wav,id=ID,path=FILE[,out.frequency=HZ]   where a sound card (-device AC97,audiodev=ID) plays; or none
 
 Running
   -S                do not start before "cont" is given to the monitor

@@ -1,5 +1,6 @@
 /** Builds each type of `device-types.ts` from its specification. */
 import type { AddressSpace } from '../core/address-space.ts';
+import type { AudioBackend } from '../core/audio.ts';
 import type { CharBackend } from '../core/char-backend.ts';
 import type { WallClock } from '../core/clock.ts';
 import type { MsiSink } from '../core/cpu-ports.ts';
@@ -10,6 +11,7 @@ import type { PowerControl } from '../core/reset.ts';
 import type { ShareBackend } from '../core/share-backend.ts';
 import type { TimerService } from '../core/timer.ts';
 import { formatGuid, parseGuid, VmGenId } from '../hw/acpi/vmgenid.ts';
+import { Ac97 } from '../hw/audio/ac97.ts';
 import { Edu } from '../hw/misc/edu.ts';
 import { PciTestDev } from '../hw/misc/pci-testdev.ts';
 import { type PanicSink, PVPANIC_MMIO, PvPanic, PvPanicPci } from '../hw/misc/pvpanic.ts';
@@ -51,6 +53,8 @@ export interface DeviceContext {
   chardev(id: string): CharBackend | undefined;
   /** A `-fsdev` by its id. */
   share(id: string): ShareBackend | undefined;
+  /** An `-audiodev` by its id; without an id the first, or one that is silent. */
+  audio(id: string | undefined): AudioBackend | undefined;
   /** What `-drive` and `-blockdev` named `id` opened. */
   drive(id: string): Drive | undefined;
   /** Fills bytes outside of guest memory at random; at most 64 KiB a call. */
@@ -111,6 +115,7 @@ const FACTORIES: Readonly<Record<string, DeviceFactory>> = {
   'nvme-ns': buildNamespace,
   'scsi-hd': buildScsiDisk,
   'scsi-cd': buildScsiCdrom,
+  AC97: buildAc97,
   edu: buildEdu,
   'pci-testdev': buildPciTestDev,
   i6300esb: buildWatchdog,
@@ -135,6 +140,18 @@ function buildIde(request: BuildRequest, media: 'disk' | 'cdrom'): BuiltDevice {
     ...(hasGeometry && { geometry: { cylinders, heads, sectors } }),
   });
   return { device, part: device };
+}
+
+function buildAc97(request: BuildRequest): BuiltDevice {
+  const device = new Ac97({ memory: request.context.memory, audio: requireAudio(request) });
+  return { device, pci: device.pci };
+}
+
+function requireAudio({ context, text, error }: BuildRequest): AudioBackend {
+  const id = text('audiodev');
+  const backend = context.audio(id);
+  if (backend === undefined) throw error(`audiodev '${id}' not found`);
+  return backend;
 }
 
 function buildEdu({ context, text }: BuildRequest): BuiltDevice {

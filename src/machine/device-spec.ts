@@ -131,6 +131,7 @@ export function parseProperty(
     case 'str':
     case 'drive':
     case 'chardev':
+    case 'audiodev':
     case 'fsdev':
     case 'link':
       if (typeof value === 'string') return value;

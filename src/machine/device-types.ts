@@ -16,9 +16,10 @@ export type PropertyKind =
   | 'OnOffAuto'
   /** Slot and function of a PCI device. */
   | 'pci-slot'
-  /** Ids of -drive, -chardev, -fsdev, -object. */
+  /** Ids of -drive, -chardev, -audiodev, -fsdev, -object. */
   | 'drive'
   | 'chardev'
+  | 'audiodev'
   | 'fsdev'
   | 'link';
 
@@ -46,6 +47,7 @@ export type DeviceCategory =
   | 'Input'
   | 'Misc'
   | 'Network'
+  | 'Sound'
   | 'Storage'
   | 'Watchdog';
 
@@ -346,6 +348,9 @@ const TYPES: readonly DeviceType[] = [
       p('shared', 'bool', true),
     ],
   },
+  pciType('AC97', 'Sound', 'Intel 82801AA AC97 Audio', [
+    p('audiodev', 'audiodev', undefined, 'ID of an audiodev'),
+  ]),
   pciType('edu', 'Misc', 'educational device', [p('dma_mask', 'uint64', 0x0fffffff)]),
   pciType('i6300esb', 'Watchdog', 'Intel 6300ESB watchdog'),
   pciType('pci-testdev', 'Misc', 'device for programs that test accesses', [p('membar', 'size', 0)]),

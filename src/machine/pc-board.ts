@@ -64,12 +64,13 @@ export interface PcOptions extends PcMemoryOptions, PcInterruptOptions, PcLegacy
 /** What pluggable devices get from the machine around the board. */
 export type PeripheralPorts = Pick<
   DeviceContext,
-  'chardev' | 'share' | 'randomBytes' | 'onPanic' | 'onWatchdog' | 'notify' | 'guestError'
+  'chardev' | 'audio' | 'share' | 'randomBytes' | 'onPanic' | 'onWatchdog' | 'notify' | 'guestError'
 >;
 
 const NO_PERIPHERALS: PeripheralPorts = {
   chardev: () => undefined,
   share: () => undefined,
+  audio: () => undefined,
   randomBytes: (bytes) => bytes.fill(0),
   onPanic: () => {},
   onWatchdog: () => {},

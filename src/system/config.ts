@@ -1,5 +1,6 @@
 /** What a machine is made of: the typed form of the command line and of the API's options. */
 
+import type { AudiodevConfig } from '../audio/audiodev.ts';
 import type { DeviceSpec } from '../machine/device-spec.ts';
 import { type BootOptions, DEFAULT_BOOT } from '../machine/firmware/boot-options.ts';
 import type { VgaKind } from '../machine/pc-display.ts';
@@ -72,6 +73,8 @@ export interface MachineConfig {
   readonly noGraphic: boolean;
   /** What the user plugs into the board, in order. */
   readonly devices: readonly DeviceSpec[];
+  /** `-audiodev`, in order. */
+  readonly audiodevs: readonly AudiodevConfig[];
   readonly debugExit: DebugExitConfig | undefined;
   readonly debugCon: DebugConConfig | undefined;
   /** `-action`. */
@@ -107,6 +110,7 @@ export const DEFAULT_CONFIG: MachineConfig = {
   vga: 'none',
   noGraphic: false,
   devices: [],
+  audiodevs: [],
   debugExit: undefined,
   debugCon: undefined,
   actions: { panic: 'shutdown', watchdog: 'reset' },

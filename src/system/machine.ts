@@ -10,6 +10,7 @@ import { SwitchAccelerator } from '../accel/switch-accelerator.ts';
 import type { StartCompiler } from '../accel/tcg/compile-channel.ts';
 import { LOG_GUEST_ERRORS, LOG_MMU, LOG_UNIMP, type TcgLog } from '../accel/tcg/log.ts';
 import type { WasmModuleHandle } from '../accel/tcg/webassembly.ts';
+import { audioBackends, audioStreamName } from '../audio/audio-backends.ts';
 import { BlockChannel } from '../block/io/block-channel.ts';
 import { CharChannel } from '../chardev/char-channel.ts';
 import { RingCharBackend } from '../chardev/ring-backend.ts';
@@ -195,6 +196,7 @@ export class Machine implements LoopClient {
       peripherals: {
         chardev: (id) => this.#chardevs.get(id),
         share: (id) => this.#share(id),
+        audio: audioBackends(config.audiodevs, this.#timers, (id) => this.#chardevs.get(audioStreamName(id))),
         notify: (name, data) => host.post({ kind: 'notify', name, data }),
         randomBytes: (bytes) => host.randomBytes(bytes),
         onPanic: () => this.#actOn(panicSteps(config.actions.panic)),

@@ -59,8 +59,69 @@ const VIRTIO_MODULES = [
   'i6300esb',
 ];
 
-/** The cloud kernel with a second archive of those modules it has and `/load-virtio`, to follow the shell's own. */
-const kernelWithModules = (meta, about) => ({
+/** Modules for network cards and what the shell's network programs need. */
+const NETWORK_MODULES = [
+  'virtio',
+  'virtio_ring',
+  'virtio_pci_legacy_dev',
+  'virtio_pci_modern_dev',
+  'virtio_pci',
+  'af_packet',
+  'failover',
+  'net_failover',
+  'virtio_net',
+  'mii',
+  'e1000',
+  'ptp',
+  'pps_core',
+  'e1000e',
+  '8139too',
+  '8139cp',
+  '8390',
+  'ne2k-pci',
+  'ne',
+  'pcnet32',
+];
+
+/** What udhcpc calls with what it learnt. */
+const UDHCPC_SCRIPT = `#!/bin/sh
+case "$1" in
+  deconfig) ip link set "$interface" up ;;
+  bound | renew)
+    ifconfig "$interface" "$ip" netmask "$subnet"
+    for r in $router; do ip route add default via "$r" dev "$interface"; done
+    for d in $dns; do echo "nameserver $d"; done > /etc/resolv.conf
+    echo "bound $ip/$mask router $router dns $dns domain $domain boot $boot_file" ;;
+esac
+`;
+
+const NET_FILES = [
+  ...['etc', 'etc/udhcpc'].map((path) => ({ path, type: 'dir', mode: 0o755 })),
+  { path: 'etc/udhcpc/default.script', type: 'file', mode: 0o755, data: UDHCPC_SCRIPT },
+];
+
+/** Modules for sound cards, with the old interface that a shell can write to. */
+const SOUND_MODULES = [
+  'soundcore',
+  'snd',
+  'snd-timer',
+  'snd-seq-device',
+  'snd-rawmidi',
+  'snd-hwdep',
+  'snd-pcm',
+  'snd-mixer-oss',
+  'snd-pcm-oss',
+  'ac97_bus',
+  'snd-ac97-codec',
+  'snd-intel8x0',
+];
+
+/** A kernel with a second archive of those modules it has and a script that loads them, to follow the shell's own. */
+const kernelWithModules = (
+  meta,
+  about,
+  { names = VIRTIO_MODULES, loader = 'load-virtio', more = [] } = {},
+) => ({
   about,
   files: ['vmlinuz', 'modules.cpio'],
   make({ apt, out, scratch, log }) {
@@ -68,7 +129,7 @@ const kernelWithModules = (meta, about) => ({
     apt.unpack(apt.resolveMeta(meta), unpacked);
     copyFileSync(kernelIn(unpacked), join(out, 'vmlinuz'));
     const files = readdirSync(join(unpacked, 'lib', 'modules'), { recursive: true }).map(String);
-    const found = VIRTIO_MODULES.flatMap((name) => {
+    const found = names.flatMap((name) => {
       const path = files.find((file) => file.endsWith(`/${name}.ko`));
       return path === undefined ? [] : [{ name, path: join(unpacked, 'lib', 'modules', path) }];
     });
@@ -88,7 +149,8 @@ const kernelWithModules = (meta, about) => ({
         mode: 0o644,
         data: readFileSync(path),
       })),
-      { path: 'load-virtio', type: 'file', mode: 0o755, data: `${script.join('\n')}\n` },
+      { path: loader, type: 'file', mode: 0o755, data: `${script.join('\n')}\n` },
+      ...more,
     ]);
     writeFileSync(join(out, 'modules.cpio'), archive);
     log(`modules: ${found.map(({ name }) => name).join(' ')}`);
@@ -137,6 +199,24 @@ export const GUESTS = {
     'the kernel for virtual machines (the demo and the benchmarks boot it)',
   ),
   'cloud-modules': kernelWithModules('linux-image-cloud-amd64', 'the same with its modules for virtio'),
+  'net-modules': kernelWithModules('linux-image-amd64', 'the big kernel with its modules for network cards', {
+    names: NETWORK_MODULES,
+    loader: 'load-network',
+    more: NET_FILES,
+  }),
+  'cloud-net': kernelWithModules(
+    'linux-image-cloud-amd64',
+    'the cloud kernel with its modules for virtio-net',
+    {
+      names: NETWORK_MODULES,
+      loader: 'load-network',
+      more: NET_FILES,
+    },
+  ),
+  'sound-modules': kernelWithModules('linux-image-amd64', 'the big kernel with its modules for sound cards', {
+    names: SOUND_MODULES,
+    loader: 'load-sound',
+  }),
   busybox: busybox('busybox-static', 'initramfs with a shell, 64-bit'),
   amd64: kernel('linux-image-amd64', 'the big kernel for real machines'),
   'installer-amd64': installer('amd64'),

@@ -88,6 +88,8 @@ export function makeDebianDisk({ out, scratch, log }) {
   const missing = debianDiskMissing();
   if (missing !== undefined) throw new GuestError(missing);
   const work = scratch('debian-disk');
+  // Still mounted if an earlier attempt was interrupted.
+  spawnSync('umount', ['-q', '-l', join(work, 'root', 'proc')]);
   rmSync(work, { recursive: true, force: true });
   mkdirSync(work, { recursive: true });
   const tree = join(work, 'root');
