@@ -1,6 +1,8 @@
 // Fuzzes the devices of a machine over qtest: random port, memory and PCI configuration accesses, DMA descriptors in RAM, clock steps.
 //
-//   npm run fuzz:devices [-- --seconds=60] [--seed=N] [-- more emulator options]
+//   npm run fuzz:devices [-- --seconds=60] [--rounds=N] [--seed=N] [-- more emulator options]
+//
+// A round has every device of the registry, or as many as there are slots for; the next round has the next seed and others.
 //
 // The emulator must answer every command and be alive at the end. A failure prints the seed and the last commands.
 
@@ -10,6 +12,8 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { isBuildable } from '../dist/machine/device-factories.js';
+import { deviceTypes } from '../dist/machine/device-types.js';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const option = (name, fallback) => {
@@ -17,23 +21,9 @@ const option = (name, fallback) => {
   return found === undefined ? fallback : Number(found.split('=')[1]);
 };
 const seconds = option('seconds', 60);
-const seed = option('seed', Date.now() & 0x7fffffff);
+let seed = option('seed', Date.now() & 0x7fffffff);
 const separator = process.argv.indexOf('--', 2);
-const DEVICES = [
-  ...['-device', 'virtio-rng-pci', '-device', 'virtio-rng-pci,packed=on', '-device', 'virtio-balloon-pci'],
-  ...['-device', 'virtio-serial-pci', '-device', 'virtserialport', '-device', 'virtconsole'],
-  ...[
-    '-device',
-    'edu',
-    '-device',
-    'i6300esb',
-    '-device',
-    'pvpanic-pci',
-    '-action',
-    'panic=none,watchdog=none',
-  ],
-];
-const more = separator < 0 ? DEVICES : process.argv.slice(separator + 1);
+const rounds = option('rounds', 1);
 
 /** Numbers in [0, 1), repeatable (xorshift32). */
 let state = seed | 1;
@@ -48,8 +38,52 @@ const hex = (value) => `0x${value.toString(16)}`;
 const value = () => (random() < 0.5 ? below(16) : random() < 0.5 ? 2 ** below(32) : below(2 ** 32)) >>> 0;
 
 const dir = mkdtempSync(join(tmpdir(), 'lyrebird-fuzz-'));
-const recent = [];
+let recent = [];
 let child;
+
+/** Slots that are left beside the board's own functions. */
+const MAX_PCI = 26;
+/** Ends the emulator, which is its purpose; or needs another board. */
+const LEFT_OUT = new Set(['isa-debug-exit']);
+
+/** Options for the devices of the registry: all that are not on PCI, and as many as fit of those that are, in random order. */
+function registryOptions() {
+  let drives = 0;
+  const drive = () => {
+    const id = `d${drives++}`;
+    return [['-blockdev', `driver=null-co,node-name=${id},size=8388608,read-zeroes=on`], id];
+  };
+  const all = deviceTypes().filter(({ name }) => isBuildable(name) && !LEFT_OUT.has(name));
+  const shuffled = all.filter(({ bus }) => bus === 'PCI').sort(() => random() - 0.5);
+  const needed = shuffled.filter(({ name }) => /^virtio-(scsi|serial)-pci$|^nvme$/.test(name));
+  const pci = [...new Set([...needed, ...shuffled])].slice(0, MAX_PCI);
+  const rest = all.filter(({ bus }) => bus !== 'PCI');
+  const out = [];
+  for (const { name, properties } of [...pci, ...rest]) {
+    const has = (property) => properties.some((p) => p.name === property);
+    const given = [];
+    if (has('drive') && name !== 'floppy') {
+      const [option, id] = drive();
+      out.push(...option);
+      given.push(`drive=${id}`);
+    }
+    if (name === 'nvme') given.push(`serial=n${drives}`, 'id=nvme0');
+    if (name === 'nvme-ns') given.push('bus=nvme0', 'nsid=2');
+    if (has('fsdev')) {
+      out.push('-fsdev', `local,id=f${drives},path=${dir},security_model=none`);
+      given.push(`fsdev=f${drives++}`, 'mount_tag=share');
+    }
+    if (has('chardev') && /^isa-/.test(name)) {
+      out.push('-chardev', `null,id=${name}-chr`);
+      given.push(`chardev=${name}-chr`);
+    }
+    if (has('packed') && random() < 0.5) given.push('packed=on');
+    out.push('-device', [name, ...given].join(','));
+  }
+  return [...out, '-action', 'panic=none,watchdog=none'];
+}
+
+const more = () => (separator < 0 ? registryOptions() : process.argv.slice(separator + 1));
 
 /** A qtest peer: resolves with each answer. */
 function listen(path) {
@@ -83,7 +117,18 @@ function listen(path) {
     server.listen(path);
     child = spawn(
       join(root, 'bin/lyrebird-system-x86_64'),
-      ['-accel', 'qtest', '-qtest', `unix:${path}`, '-display', 'none', '-m', '64', '-no-shutdown', ...more],
+      [
+        '-accel',
+        'qtest',
+        '-qtest',
+        `unix:${path}`,
+        '-display',
+        'none',
+        '-m',
+        '64',
+        '-no-shutdown',
+        ...more(),
+      ],
       { stdio: ['ignore', 'inherit', 'inherit'] },
     );
   });
@@ -147,8 +192,8 @@ function command(ranges) {
   return `clock_step ${below(1e7)}`;
 }
 
-async function main() {
-  const say = await listen(join(dir, 'qtest'));
+async function round() {
+  const say = await listen(join(dir, `qtest${seed}`));
   const until = performance.now() + seconds * 1000;
   let count = 0;
   let ranges = await mapDevices(say);
@@ -164,7 +209,12 @@ async function main() {
 }
 
 try {
-  await main();
+  for (let n = 0; n < rounds; n++, seed++) {
+    state = seed | 1;
+    recent = [];
+    await round();
+    child.kill('SIGKILL');
+  }
 } catch (error) {
   process.stdout.write(
     `fuzz:devices: ${error.message}, seed ${seed}; the last commands:\n${recent.join('\n')}\n`,

@@ -245,13 +245,16 @@ export async function probe(file: BlockNode): Promise<DriverDefinition> {
 }
 
 /** A named node used by another: closing the user does not close it. */
-class SharedNode implements BlockNode {
+export class SharedNode implements BlockNode {
   readonly #node: BlockNode;
 
   constructor(node: BlockNode) {
     this.#node = node;
   }
 
+  get node(): BlockNode {
+    return this.#node;
+  }
   get driver(): string {
     return this.#node.driver;
   }

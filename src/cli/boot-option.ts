@@ -4,12 +4,13 @@ import { OptionList } from '../util/option-list.ts';
 
 const MAX_MS = 65535;
 
-export function parseBoot(text: string): BootOptions {
+/** `before`: what earlier `-boot` options said. */
+export function parseBoot(text: string, before: BootOptions = DEFAULT_BOOT): BootOptions {
   const options = new OptionList(text, `-boot ${text}`, 'order');
   const letters = (key: string): string | undefined => {
     const value = options.text(key);
     if (value === undefined) return undefined;
-    if (!/^[a-p]+$/.test(value) || new Set(value).size !== value.length) {
+    if (!/^[a-p]*$/.test(value) || new Set(value).size !== value.length) {
       throw options.error(
         `"${key}=${value}": letters a to p, each once (a, b floppy, c disk, d CD-ROM, n network)`,
       );
@@ -22,13 +23,14 @@ export function parseBoot(text: string): BootOptions {
     if (value > MAX_MS) throw options.error(`"${key}=${value}" is more than ${MAX_MS}`);
     return value;
   };
-  const boot = {
-    order: letters('order') ?? DEFAULT_BOOT.order,
-    once: letters('once'),
-    menu: options.flag('menu', DEFAULT_BOOT.menu),
-    splashTimeMs: milliseconds('splash-time'),
-    rebootTimeoutMs: milliseconds('reboot-timeout'),
-    strict: options.flag('strict', DEFAULT_BOOT.strict),
+  const boot: BootOptions = {
+    checksFloppy: before.checksFloppy,
+    order: letters('order') ?? before.order,
+    once: letters('once') ?? before.once,
+    menu: options.flag('menu', before.menu),
+    splashTimeMs: milliseconds('splash-time') ?? before.splashTimeMs,
+    rebootTimeoutMs: milliseconds('reboot-timeout') ?? before.rebootTimeoutMs,
+    strict: options.flag('strict', before.strict),
   };
   options.finish();
   return boot;

@@ -11,6 +11,7 @@ import { VGA_BIOS } from '../machine/pc-display.ts';
 import type { BoardKind } from '../machine/pc-memory.ts';
 import { PANIC_ACTIONS, WATCHDOG_ACTIONS } from '../system/actions.ts';
 import { DEFAULT_CONFIG, type MachineConfig } from '../system/config.ts';
+import { ObjectStore, objectFromText } from '../system/objects.ts';
 import { parseCpu } from '../target/x86/cpu-models.ts';
 import { parseCpuOption } from '../target/x86/cpu-option.ts';
 import { UserError } from '../util/errors.ts';
@@ -20,6 +21,7 @@ import { parseBoot } from './boot-option.ts';
 import { addDevices, deviceHelp } from './devices.ts';
 import { DriveOptions } from './drive-options.ts';
 import * as help from './help.ts';
+import { readConfig } from './readconfig.ts';
 import { parseRtc } from './rtc-option.ts';
 import { parseFsdev, parseVirtfs } from './share-options.ts';
 import { parseSize } from './sizes.ts';
@@ -59,6 +61,9 @@ export interface RunPlan {
   readonly pidFile: string | undefined;
   /** Ctrl-C belongs to the guest. */
   readonly nographic: boolean;
+  readonly objects: ObjectStore;
+  /** Waits for `x-exit-preconfig` before it does anything else. */
+  readonly preconfig: boolean;
   readonly warnings: readonly string[];
 }
 
@@ -97,6 +102,10 @@ export class Collected {
   readonly drives = new DriveOptions();
   readonly shares: ShareConfig[] = [];
   readonly globals: GlobalProperty[] = [];
+  /** `-object`, checked. */
+  readonly objects = new ObjectStore();
+  preconfig = false;
+  isMemoryGiven = false;
 
   /** What runs if nothing is asked for. */
   readonly defaultAccelerator: 'tcg' | 'kvm';
@@ -132,7 +141,10 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
   h: flag((c) => (c.printed = help.usage(c.architecture))),
   help: flag((c) => (c.printed = help.usage(c.architecture))),
   version: flag((c) => (c.printed = help.version())),
-  m: value(parseMemory),
+  m: value((c, text) => {
+    c.isMemoryGiven = true;
+    parseMemory(c, text);
+  }),
   smp: value(parseSmp),
   cpu: value((c, text) => {
     if (text === 'help' || text === '?') c.printed = help.cpus();
@@ -153,7 +165,7 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
     if (text === 'help' || text === '?') c.printed = help.firmwareDirectories();
     c.firmwareDirs.push(text);
   }),
-  boot: value((c, text) => (c.config.boot = parseBoot(text))),
+  boot: value((c, text) => (c.config.boot = parseBoot(text, c.config.boot))),
   nographic: flag((c) => {
     c.config.noGraphic = true;
     c.nographic = true;
@@ -217,7 +229,9 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
     c.config.uuid = text.toLowerCase();
   }),
   action: value(parseAction),
-  'no-fd-bootchk': flag(() => {}),
+  'no-fd-bootchk': flag((c) => (c.config.boot = { ...c.config.boot, checksFloppy: false })),
+  preconfig: flag((c) => (c.preconfig = true)),
+  object: value((c, text) => addObject(c, text)),
   'no-reboot': flag((c) => (c.config.noReboot = true)),
   'no-shutdown': flag((c) => (c.config.noShutdown = true)),
   S: flag((c) => (c.config.startPaused = true)),
@@ -257,8 +271,9 @@ export function parseCommandLine(
   defaultAccelerator: 'tcg' | 'kvm' = 'tcg',
 ): CommandLine {
   const collected = new Collected(architecture, defaultAccelerator);
-  for (let i = 0; i < args.length; i++) {
-    const arg = args[i]!;
+  const all = expandConfigFiles(args);
+  for (let i = 0; i < all.length; i++) {
+    const arg = all[i]!;
     const name = arg.replace(/^--?/, '');
     if (name === arg || name === '') {
       if (arg === '' || /^-+$/.test(arg))
@@ -270,7 +285,7 @@ export function parseCommandLine(
     if (row === undefined) throw new UserError('UnknownOption', `${arg}: unknown option (see -help)`);
     if (!row.value) row.apply(collected, '');
     else {
-      const text = args[++i];
+      const text = all[++i];
       if (text === undefined) throw new UserError('MissingValue', `-${name}: a value is missing`);
       row.apply(collected, text);
     }
@@ -279,7 +294,29 @@ export function parseCommandLine(
   return { kind: 'run', plan: finish(collected) };
 }
 
+/** Each `-readconfig FILE` gives way to the options that the file stands for. */
+function expandConfigFiles(args: readonly string[]): readonly string[] {
+  return args.flatMap((arg, i) => {
+    if (/^--?readconfig$/.test(args[i - 1] ?? '')) return readConfig(arg);
+    return /^--?readconfig$/.test(arg) ? [] : [arg];
+  });
+}
+
+function addObject(c: Collected, text: string): void {
+  const values = text.trimStart().startsWith('{')
+    ? (JSON.parse(text) as Record<string, unknown>)
+    : objectFromText(new OptionList(text, `-object ${text}`, 'qom-type').entries());
+  try {
+    c.objects.add(values);
+  } catch (error) {
+    throw new UserError('BadOption', `-object ${text}: ${(error as Error).message}`);
+  }
+}
+
 function finish(c: Collected): RunPlan {
+  c.config.globals = c.globals;
+  if (c.config.isEmpty && !c.isMemoryGiven) c.config.memoryBytes = 0;
+  if (c.preconfig) c.config.startPaused = true;
   addDevices(c);
   if (c.kernel === undefined) {
     if (c.append !== undefined) throw new UserError('NeedsKernel', '-append: only allowed with -kernel');
@@ -313,6 +350,8 @@ function finish(c: Collected): RunPlan {
     logFile: c.logFile,
     pidFile: c.pidFile,
     nographic: c.nographic,
+    objects: c.objects,
+    preconfig: c.preconfig,
     warnings: c.warnings,
   };
 }
@@ -416,6 +455,7 @@ const MACHINE_NAMES: ReadonlyArray<readonly [RegExp, BoardKind]> = [
 function parseMachine(c: Collected, text: string): void {
   if (text === 'help' || text === '?') {
     c.printed = help.list('Supported machines are:', [
+      'none empty machine',
       'pc   Standard PC (i440FX + PIIX, 1996) (default; also pc-i440fx-*)',
       'q35  Standard PC (Q35 + ICH9, 2009) (also pc-q35-*)',
     ]);
@@ -423,7 +463,8 @@ function parseMachine(c: Collected, text: string): void {
   }
   const options = new OptionList(text, `-machine ${text}`, 'type');
   const type = options.text('type');
-  if (type !== undefined) {
+  if (type === 'none') c.config.isEmpty = true;
+  else if (type !== undefined) {
     const board = MACHINE_NAMES.find(([name]) => name.test(type))?.[1];
     if (board === undefined) throw options.error(`unknown machine "${type}" (-machine help lists them)`);
     c.config.machine = board;

@@ -24,6 +24,8 @@ export function startControl(
   const context: QmpContext = {
     ...monitor,
     quit: () => monitor.quit('host-qmp-quit'),
+    objects: plan.objects,
+    preconfig: { isActive: plan.preconfig },
     chardevs: plan.chardevs.map(({ id, spec }) => ({ id, kind: spec.kind })),
     writeFile: save,
   };

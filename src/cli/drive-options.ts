@@ -201,6 +201,13 @@ export class DriveOptions {
   }
 }
 
+/** One drive, as `drive_add` takes it. */
+export function parseDriveOption(text: string): DriveConfig {
+  const options = new DriveOptions();
+  options.addDrive(text);
+  return options.finish().drives[0]!;
+}
+
 /** As QEMU names drives that have no id: ide0-hd1, ide1-cd0, floppy0, none0. */
 function defaultId(
   config: Pending['config'],

@@ -7,11 +7,12 @@ import { errorReason } from '../host/node/error-reason.ts';
 import { NodeMachineThreads } from '../host/node/machine-threads.ts';
 import type { MachineWorker } from '../host/node/machine-worker-start.ts';
 import { nodeMonitorFiles } from '../host/node/monitor-files.ts';
-import { MachineClient } from '../system/machine-client.ts';
+import { MachineClient, type MachineControl } from '../system/machine-client.ts';
 import { UserError } from '../util/errors.ts';
 import { DeviceOpener, type OpenedDevices } from './char-devices.ts';
 import type { RunPlan } from './command-line.ts';
 import type { ControlEvents } from './control.ts';
+import { parseDriveOption } from './drive-options.ts';
 import { version } from './help.ts';
 
 const STDERR = 2;
@@ -19,6 +20,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Resolves with the exit status. `UserError` for what cannot be done. */
 export async function run(plan: RunPlan, worker?: MachineWorker): Promise<number> {
+  if (plan.config.isEmpty) return runNothing(plan);
   const logFd = openLog(plan.logFile);
   if (plan.pidFile !== undefined) writePidFile(plan.pidFile);
   // The machine thread loads its modules while files are read and devices opened here.
@@ -38,7 +40,7 @@ export async function run(plan: RunPlan, worker?: MachineWorker): Promise<number
   try {
     const images = readBootFiles(plan);
     const devices = await opener.open();
-    block = await openDrives(plan.block);
+    block = await openDrives(plan.block, true);
     client = new MachineClient(threads, { config: plan.config, ...images, ...padded(devices), block });
     const control = await startMonitors(client, plan, devices, quit);
     const status = await ended(client, interrupted);
@@ -53,6 +55,40 @@ export async function run(plan: RunPlan, worker?: MachineWorker): Promise<number
   }
 }
 
+/** `-machine none`: monitors and nothing to watch. */
+async function runNothing(plan: RunPlan): Promise<number> {
+  const { NoMachine } = await import('../system/no-machine.ts');
+  let quit = (): void => {};
+  const interrupted = new Promise<{ readonly status: number }>((resolve) => {
+    quit = () => resolve({ status: 0 });
+  });
+  let quitReason: string | undefined;
+  const onQuit = (reason = 'host-ui'): void => {
+    quitReason ??= reason;
+    quit();
+  };
+  for (const signal of SIGNALS) process.once(signal, () => onQuit('host-signal'));
+  const opener = new DeviceOpener(plan, onQuit);
+  if (plan.pidFile !== undefined) writePidFile(plan.pidFile);
+  try {
+    const devices = await opener.open();
+    const block = await openDrives(plan.block, true);
+    if (devices.qtest !== undefined) {
+      const { serveEmptyQtest } = await import('../system/no-machine-qtest.ts');
+      serveEmptyQtest(devices.qtest);
+    }
+    const machine = new NoMachine(plan.config, block);
+    const control = await startMonitors(machine, plan, devices, onQuit);
+    const { status } = await Promise.race([machine.ended, interrupted]);
+    if (quitReason !== undefined) control?.quit(quitReason);
+    await block?.close();
+    return status;
+  } finally {
+    await opener.close();
+    if (plan.pidFile !== undefined) rmSync(plan.pidFile, { force: true });
+  }
+}
+
 async function ended(client: MachineClient, interrupted: Promise<void>): Promise<number> {
   const stopped = interrupted.then(() => ({ status: 0 }));
   return (await Promise.race([client.ended, stopped])).status;
@@ -64,12 +100,18 @@ function padded(devices: OpenedDevices): Pick<OpenedDevices, 'serial' | 'debugCo
 }
 
 async function startMonitors(
-  machine: MachineClient,
+  machine: MachineControl,
   plan: RunPlan,
   devices: OpenedDevices,
   quit: (reason?: string) => void,
 ): Promise<ControlEvents | undefined> {
-  const context = { machine, version: version().trim(), quit, files: nodeMonitorFiles };
+  const context = {
+    machine,
+    version: version().trim(),
+    quit,
+    files: nodeMonitorFiles,
+    parseDrive: (text: string) => parseDriveOption(text),
+  };
   const forPeople = devices.monitors.filter(({ mode }) => mode === 'readline');
   const forPrograms = devices.monitors.filter(({ mode }) => mode === 'control');
   if (forPeople.length > 0) {

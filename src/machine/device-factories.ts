@@ -12,6 +12,7 @@ import type { ShareBackend } from '../core/share-backend.ts';
 import type { TimerService } from '../core/timer.ts';
 import { formatGuid, parseGuid, VmGenId } from '../hw/acpi/vmgenid.ts';
 import { Ac97 } from '../hw/audio/ac97.ts';
+import { AtapiCdrom } from '../hw/ide/atapi-cdrom.ts';
 import { Edu } from '../hw/misc/edu.ts';
 import { PciTestDev } from '../hw/misc/pci-testdev.ts';
 import { type PanicSink, PVPANIC_MMIO, PvPanic, PvPanicPci } from '../hw/misc/pvpanic.ts';
@@ -22,7 +23,7 @@ import type { BuiltDevice } from './device-registry.ts';
 import type { DeviceSpec, PropertyValue } from './device-spec.ts';
 import type { DeviceType } from './device-types.ts';
 import { buildNamespace, buildNvme } from './nvme-factories.ts';
-import { createIdeDrive } from './pc-storage.ts';
+import { createIdeDrive, type FloppyPart, floppyMedium, NO_DEVICE } from './pc-storage.ts';
 import { buildScsiCdrom, buildScsiDisk, buildVirtioScsi } from './scsi-factories.ts';
 import {
   buildSerialPort,
@@ -57,6 +58,10 @@ export interface DeviceContext {
   audio(id: string | undefined): AudioBackend | undefined;
   /** What `-drive` and `-blockdev` named `id` opened. */
   drive(id: string): Drive | undefined;
+  /** A drive without medium for a device that was given none. */
+  emptyDrive(name: string, media: 'disk' | 'cdrom'): Drive;
+  /** The device that used it is gone. */
+  driveUnused(drive: Drive): void;
   /** Fills bytes outside of guest memory at random; at most 64 KiB a call. */
   randomBytes(bytes: Uint8Array<ArrayBuffer>): void;
   /** The guest's kernel gave up: what the user chose is done. */
@@ -116,6 +121,7 @@ const FACTORIES: Readonly<Record<string, DeviceFactory>> = {
   'scsi-hd': buildScsiDisk,
   'scsi-cd': buildScsiCdrom,
   AC97: buildAc97,
+  floppy: buildFloppy,
   edu: buildEdu,
   'pci-testdev': buildPciTestDev,
   i6300esb: buildWatchdog,
@@ -132,14 +138,29 @@ function buildIde(request: BuildRequest, media: 'disk' | 'cdrom'): BuiltDevice {
   const [cylinders, heads, sectors] =
     media === 'disk' ? (['cyls', 'heads', 'secs'] as const).map((name) => request.number(name)) : [];
   const hasGeometry = cylinders !== undefined && cylinders > 0 && !!heads && !!sectors;
+  const isEmpty = media === 'cdrom' && request.text('drive') === undefined;
+  const drive = isEmpty ? request.context.emptyDrive(request.name, media) : requireDrive(request);
+  const firmware = request.text('ver');
   const device = createIdeDrive({
-    drive: requireDrive(request),
+    drive,
     media,
     serial: serial ?? request.name.slice(0, 20),
     ...(model !== undefined && { model }),
+    ...(firmware !== undefined && { firmware }),
     ...(hasGeometry && { geometry: { cylinders, heads, sectors } }),
   });
-  return { device, part: device };
+  return { device, part: device, drive, ...(device instanceof AtapiCdrom && { removable: device.unit }) };
+}
+
+/** Types of drive as CMOS byte 0x10 has them. */
+const FLOPPY_TYPES: Readonly<Record<string, number>> = { '120': 2, '144': 4, '288': 5, none: 0, auto: 0 };
+
+function buildFloppy(request: BuildRequest): BuiltDevice {
+  const hasDrive = request.text('drive') !== undefined;
+  const drive = hasDrive ? requireDrive(request) : request.context.emptyDrive(request.name, 'disk');
+  const type = FLOPPY_TYPES[request.text('drive-type') ?? 'auto'] ?? 0;
+  const part: FloppyPart = { drive, type };
+  return { device: NO_DEVICE, part, drive, removable: floppyMedium() };
 }
 
 function buildAc97(request: BuildRequest): BuiltDevice {
@@ -207,6 +228,14 @@ function randomGuid(context: DeviceContext): Uint8Array {
   bytes[6] = (bytes[6]! & 0x0f) | 0x40;
   bytes[8] = (bytes[8]! & 0x3f) | 0x80;
   return parseGuid(formatGuid(bytes))!;
+}
+
+/** Devices that the board builds by options of its own rather than here. */
+const BOARD_DEVICES = new Set(['isa-debug-exit', 'isa-debugcon', 'isa-serial', 'pc-testdev']);
+
+/** Some board can have it. */
+export function isBuildable(name: string): boolean {
+  return Object.hasOwn(FACTORIES, name) || BOARD_DEVICES.has(name);
 }
 
 /** `UserError` for a value that the device cannot work with. */

@@ -3,6 +3,7 @@
  * `device-types.ts`, what builds them in `device-factories.ts`.
  */
 import type { Device } from '../core/device.ts';
+import type { Drive, RemovableMedium } from '../core/drive.ts';
 import type { PciBus } from '../hw/pci/pci-bus.ts';
 import type { PciFunction } from '../hw/pci/pci-device.ts';
 import { UserError } from '../util/errors.ts';
@@ -35,6 +36,10 @@ export interface BuiltDevice {
   readonly live?: Readonly<Record<string, () => unknown>>;
   /** Properties that `qom-set` changes. */
   readonly setProperty?: { readonly names: readonly string[]; set(name: string, value: unknown): void };
+  /** The drive it serves, if `drive=` does not say. */
+  readonly drive?: Drive;
+  /** How the host sees the medium in it; absent: a fixed disk. */
+  readonly removable?: RemovableMedium;
   /** Memory balloon: how much the guest shall keep, in bytes. */
   setBalloon?(bytes: number): void;
 }
@@ -100,6 +105,9 @@ export class DeviceRegistry {
       throw this.#error(spec, `Device '${type.name}' does not support hotplugging`);
     const parent = this.#parentBus(spec, type);
     const devfn = type.bus === 'PCI' ? this.#choosePlace(spec) : -1;
+    const driveId = spec.properties['drive'];
+    if (driveId !== undefined && this.#context.drive(String(driveId))?.user !== undefined)
+      throw this.#error(spec, `Drive '${driveId}' is already in use by another device`);
     const built = createDevice(this.#context, type, spec, spec.id ?? `${type.name}.${this.#anonymous}`);
     if (built.pci !== undefined) this.#pci.add(devfn >> 3, devfn & 7, built.pci);
     parent?.attach(built.part, spec.properties, spec.what);
@@ -109,6 +117,8 @@ export class DeviceRegistry {
         : `/machine/peripheral/${spec.id}`;
     const busName = parent?.name ?? (type.bus === 'PCI' ? this.#rootBus : type.bus === 'ISA' ? 'isa.0' : '');
     const plugged = { spec, type, path, built, parent, busName, devfn, hotplugged };
+    const drive = this.#driveOf(plugged);
+    if (drive !== undefined) drive.user = { path, id: spec.id, removable: built.removable };
     this.#plugged.push(plugged);
     this.#roster.add(path, built.device);
     if (hotplugged) built.device.reset();
@@ -122,9 +132,16 @@ export class DeviceRegistry {
     this.#plugged.splice(this.#plugged.indexOf(plugged), 1);
     plugged.built.device.reset();
     plugged.built.dispose?.();
+    const drive = this.#driveOf(plugged);
+    if (drive !== undefined) this.#context.driveUnused(drive);
     plugged.parent?.detach(plugged.built.part);
     if (plugged.devfn >= 0) this.#pci.remove(plugged.devfn >> 3, plugged.devfn & 7);
     this.#roster.remove(plugged.path);
+  }
+
+  #driveOf({ spec, built }: Pick<PluggedDevice, 'spec' | 'built'>): Drive | undefined {
+    const id = spec.properties['drive'];
+    return built.drive ?? (id === undefined ? undefined : this.#context.drive(String(id)));
   }
 
   #parentBus(spec: DeviceSpec, type: DeviceType): ChildBus | undefined {

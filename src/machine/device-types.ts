@@ -321,6 +321,19 @@ const TYPES: readonly DeviceType[] = [
   portType('virtserialport', 'named serial port on a virtio-serial controller'),
   ideType('ide-hd', 'IDE disk'),
   ideType('ide-cd', 'IDE CD-ROM'),
+  {
+    name: 'floppy',
+    bus: 'floppy-bus',
+    parents: ['device', 'object'],
+    category: 'Storage',
+    about: 'virtual floppy drive',
+    hotpluggable: false,
+    properties: [
+      ...BLOCK,
+      p('unit', 'uint32', 0xffffffff),
+      p('drive-type', 'enum', 'auto', undefined, ['144', '288', '120', 'none', 'auto']),
+    ],
+  },
   scsiType('scsi-hd', 'SCSI disk'),
   scsiType('scsi-cd', 'SCSI CD-ROM'),
   pciType('nvme', 'Storage', 'Non-Volatile Memory Express', [

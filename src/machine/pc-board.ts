@@ -14,6 +14,7 @@ import type { I8259Pair } from '../hw/intc/i8259.ts';
 import type { IoApic } from '../hw/intc/ioapic.ts';
 import { FW_CFG_PORTS, FwCfg } from '../hw/nvram/fw-cfg.ts';
 import type { PciBus } from '../hw/pci/pci-bus.ts';
+import { UserError } from '../util/errors.ts';
 import { type PcAcpiOptions, pcAcpiBlobs, pcAcpiTables } from './acpi/pc-tables.ts';
 import { type BootFile, type BootModule, type InitialCpuState, MEMORY_USABLE } from './boot/boot.ts';
 import { loadKernel } from './boot/load-kernel.ts';
@@ -21,7 +22,7 @@ import type { Chipset, ChipsetParts } from './chipset.ts';
 import type { DeviceContext } from './device-factories.ts';
 import { DeviceRegistry, type PluggedDevice } from './device-registry.ts';
 import { DeviceSlots } from './device-slots.ts';
-import type { DeviceSpec } from './device-spec.ts';
+import type { DeviceSpec, GlobalProperty } from './device-spec.ts';
 import { devicesOfDrives } from './drive-devices.ts';
 import { type BootOptions, DEFAULT_BOOT } from './firmware/boot-options.ts';
 import { BootOrder } from './firmware/boot-order.ts';
@@ -58,19 +59,34 @@ export interface PcOptions extends PcMemoryOptions, PcInterruptOptions, PcLegacy
   readonly uuid?: string;
   /** Pluggable devices in order, and what they find outside the board. */
   readonly devices?: readonly DeviceSpec[];
+  /** `-global`, for drives that the board makes itself. */
+  readonly globals?: readonly GlobalProperty[];
   readonly peripherals?: PeripheralPorts;
 }
 
 /** What pluggable devices get from the machine around the board. */
 export type PeripheralPorts = Pick<
   DeviceContext,
-  'chardev' | 'audio' | 'share' | 'randomBytes' | 'onPanic' | 'onWatchdog' | 'notify' | 'guestError'
+  | 'chardev'
+  | 'share'
+  | 'audio'
+  | 'emptyDrive'
+  | 'driveUnused'
+  | 'randomBytes'
+  | 'onPanic'
+  | 'onWatchdog'
+  | 'notify'
+  | 'guestError'
 >;
 
 const NO_PERIPHERALS: PeripheralPorts = {
   chardev: () => undefined,
   share: () => undefined,
   audio: () => undefined,
+  emptyDrive: (name) => {
+    throw new UserError('GenericError', `${name}: this machine has no block layer`);
+  },
+  driveUnused: () => {},
   randomBytes: (bytes) => bytes.fill(0),
   onPanic: () => {},
   onWatchdog: () => {},
@@ -135,6 +151,7 @@ export class PcBoard {
       irq: (n) => this.#interrupts.isaLine(n),
       slots,
       bootOrder: this.bootOrder,
+      globals: options.globals ?? [],
       ide: this.chipset.ide,
       hasFloppy: this.chipset.hasFloppy,
     });
@@ -245,7 +262,7 @@ export class PcBoard {
       for (const device of this.devices.values()) device.reset();
       this.#mem.reset(this.#options.memoryBytes);
       const order = this.#resets === 0 ? (this.#boot.once ?? this.#boot.order) : this.#boot.order;
-      fillCmos(rtc, this.#mem.lowRamEnd, this.#mem.highRamBytes, order);
+      fillCmos(rtc, this.#mem.lowRamEnd, this.#mem.highRamBytes, order, this.#boot.checksFloppy);
       rtc.poke(CMOS_CPU_COUNT, this.#options.cpus.length - 1);
       this.storage.fillCmos((index, value) => rtc.poke(index, value));
       if (this.#options.firmware === undefined) this.chipset.standInForFirmware();

@@ -20,7 +20,13 @@ const BOOT_ORDER_THIRD = 0x38;
 export const CMOS_CPU_COUNT = 0x5f;
 
 /** `order` is that of `-boot order=`. */
-export function fillCmos(cmos: CmosRam, lowRamEnd: number, highRamBytes: number, order: string): void {
+export function fillCmos(
+  cmos: CmosRam,
+  lowRamEnd: number,
+  highRamBytes: number,
+  order: string,
+  checksFloppy = true,
+): void {
   const word = (index: number, value: number): void => {
     cmos.poke(index, value & 0xff);
     cmos.poke(index + 1, (value >>> 8) & 0xff);
@@ -36,5 +42,5 @@ export function fillCmos(cmos: CmosRam, lowRamEnd: number, highRamBytes: number,
   cmos.poke(MEMORY_ABOVE_4G + 2, (above4G >>> 16) & 0xff);
   const nibbles = bootOrderNibbles(order);
   cmos.poke(BOOT_ORDER, nibbles & 0xff);
-  cmos.poke(BOOT_ORDER_THIRD, (nibbles >>> 4) & 0xf0);
+  cmos.poke(BOOT_ORDER_THIRD, ((nibbles >>> 4) & 0xf0) | (checksFloppy ? 0 : 1));
 }

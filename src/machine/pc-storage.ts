@@ -1,8 +1,10 @@
 /** The disks, CD-ROM drives and floppies of the board `pc`. */
 import type { AddressSpace } from '../core/address-space.ts';
-import type { Drive } from '../core/drive.ts';
+import type { Device } from '../core/device.ts';
+import type { Drive, RemovableMedium } from '../core/drive.ts';
 import type { IrqLine } from '../core/irq.ts';
 import { MemoryRegion, type MmioDevice } from '../core/memory-region.ts';
+import { defineState, stateful } from '../core/vmstate.ts';
 import { FDC_DIR_PORT, FDC_PORTS, FloppyController } from '../hw/block/fdc.ts';
 import { DMA_CONTROLLER_PORTS, DMA_PAGE_PORTS, DMA_SLAVE_PORTS, I8237Pair } from '../hw/dma/i8237.ts';
 import { AtaDisk } from '../hw/ide/ata-disk.ts';
@@ -12,6 +14,7 @@ import type { AnyIdeDrive } from '../hw/ide/ide-channel.ts';
 import { UserError } from '../util/errors.ts';
 import type { ChildBus } from './device-registry.ts';
 import type { DeviceSlots } from './device-slots.ts';
+import { deviceSpec, type GlobalProperty } from './device-spec.ts';
 import type { BootOrder } from './firmware/boot-order.ts';
 import * as map from './pc-map.ts';
 
@@ -24,6 +27,8 @@ export interface IdePlace {
   readonly media: 'disk' | 'cdrom';
   readonly serial?: string;
   readonly model?: string;
+  /** Firmware revision that IDENTIFY shows. */
+  readonly firmware?: string;
   /** Undefined: as a partition table says, or the usual. */
   readonly geometry?: Geometry;
   /** Position in the order in which firmware tries devices. */
@@ -43,6 +48,27 @@ export interface BoardIde {
   bootPath(bus: number, unit: number): string;
 }
 
+/** A drive on the floppy controller. */
+export interface FloppyPart {
+  readonly drive: Drive;
+  /** As CMOS byte 0x10 has it; 0: by the disk that is in it. */
+  readonly type: number;
+}
+
+/** State and reset of a floppy drive are the controller's. */
+export const NO_DEVICE: Device = { reset: () => {}, vmstate: stateful(defineState('floppy', 1, {}), {}) };
+
+/** A disk goes in and out of a floppy drive without a tray. */
+export function floppyMedium(): RemovableMedium {
+  return {
+    hasTray: false,
+    isTrayOpen: false,
+    isLocked: false,
+    setTrayOpen: () => {},
+    requestEject: () => {},
+  };
+}
+
 export interface StorageParts {
   readonly memory: AddressSpace;
   readonly io: AddressSpace;
@@ -52,6 +78,8 @@ export interface StorageParts {
   readonly ide: BoardIde;
   /** A floppy controller is there without drives, too. */
   readonly hasFloppy: boolean;
+  /** `-global` for the drives that the board makes itself. */
+  readonly globals: readonly GlobalProperty[];
 }
 
 export class PcStorage {
@@ -82,16 +110,42 @@ export class PcStorage {
   addIde(drive: IdePlace): void {
     const { bus, unit } = drive;
     const what = `-drive if=ide,bus=${bus},unit=${unit}`;
+    const type = drive.media === 'cdrom' ? 'ide-cd' : 'ide-hd';
+    const { serial, model, ver } = deviceSpec({ driver: type }, what, this.#parts.globals).properties;
     const device = createIdeDrive({
+      ...(model !== undefined && { model: String(model) }),
+      ...(ver !== undefined && { firmware: String(ver) }),
       ...drive,
-      serial: drive.serial ?? `LB${String(this.#index(bus, unit) + 1).padStart(5, '0')}`,
+      serial: drive.serial ?? String(serial ?? `LB${String(this.#index(bus, unit) + 1).padStart(5, '0')}`),
     });
     this.#connect(device, bus, unit, drive.bootIndex, what);
-    this.#parts.slots.add(`ide${bus}.${unit}`, device);
+    const name = `ide${bus}.${unit}`;
+    this.#parts.slots.add(name, device);
+    const removable = device instanceof AtapiCdrom ? device.unit : undefined;
+    drive.drive.user = { path: `/machine/unattached/${name}`, id: undefined, removable };
   }
 
   /** The channels as devices of the user's (`-device ide-hd`) find them. */
   get buses(): readonly ChildBus[] {
+    return [...this.#ideBuses, ...(this.floppy === undefined ? [] : [this.#floppyBus])];
+  }
+
+  get #floppyBus(): ChildBus {
+    return {
+      name: 'floppy-bus.0',
+      kind: 'floppy-bus',
+      attach: (part, properties, what) => {
+        const { drive, type } = part as FloppyPart;
+        const given = Number(properties['unit'] ?? 0xffffffff);
+        const unit = given <= 1 ? given : this.floppies.includes(0) ? 1 : 0;
+        const bootIndex = Number(properties['bootindex'] ?? -1);
+        this.#connectFloppy(unit, drive, type, bootIndex, what);
+      },
+      detach: () => {},
+    };
+  }
+
+  get #ideBuses(): ChildBus[] {
     return this.#parts.ide.buses.map((channel, bus) => ({
       name: `ide.${bus}`,
       kind: 'IDE',
@@ -133,14 +187,23 @@ export class PcStorage {
 
   /** `UserError` if the place is taken or there is none. */
   addFloppy(unit: number, drive: Drive, bootIndex?: number): void {
+    this.#connectFloppy(unit, drive, 0, bootIndex, `-drive if=floppy,unit=${unit}`);
+    drive.user = { path: `/machine/unattached/floppy${unit}`, id: undefined, removable: floppyMedium() };
+  }
+
+  #connectFloppy(
+    unit: number,
+    drive: Drive,
+    type: number,
+    bootIndex: number | undefined,
+    what: string,
+  ): void {
     if (unit > 1 || this.floppy === undefined)
-      throw new UserError('BadDrive', `-drive if=floppy,unit=${unit}: the controller has two drives`);
-    if (this.floppies.includes(unit)) {
-      throw new UserError('BadDrive', `-drive if=floppy,unit=${unit}: the place is taken`);
-    }
+      throw new UserError('BadDrive', `${what}: the controller has two drives`);
+    if (this.floppies.includes(unit)) throw new UserError('BadDrive', `${what}: the place is taken`);
     this.floppies.push(unit);
-    this.floppy.attach(unit, drive.backend);
-    if (bootIndex !== undefined) {
+    this.floppy.attach(unit, drive.backend, type);
+    if (bootIndex !== undefined && bootIndex >= 0) {
       this.#parts.bootOrder.add(`/pci@i0cf8/isa@1/fdc@03f0/floppy@${unit}`, bootIndex);
     }
   }
@@ -199,6 +262,7 @@ export function createIdeDrive(
   return new AtaDisk(drive.drive.backend, {
     serial,
     ...(drive.model !== undefined && { model: drive.model }),
+    ...(drive.firmware !== undefined && { firmware: drive.firmware }),
     ...(drive.geometry !== undefined && { geometry: drive.geometry }),
   });
 }

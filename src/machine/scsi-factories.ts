@@ -55,10 +55,8 @@ function virtioScsiBus(request: BuildRequest, controller: VirtioScsi): ChildBus 
 }
 
 function unitFacts(request: BuildRequest, product: string) {
-  const { backend } = requireDrive(request);
   const serial = request.text('serial') ?? '';
   return {
-    backend,
     serial,
     vendor: request.text('vendor') ?? 'LYREBIRD',
     product: request.text('product') ?? product,
@@ -69,7 +67,8 @@ function unitFacts(request: BuildRequest, product: string) {
 }
 
 export function buildScsiDisk(request: BuildRequest): BuiltDevice {
-  const facts = unitFacts(request, 'HARDDISK');
+  const { backend } = requireDrive(request);
+  const facts = { ...unitFacts(request, 'HARDDISK'), backend };
   const logicalBlock = blockSize(request, 'logical_block_size');
   const granularity = request.number('discard_granularity');
   const unit = new ScsiDisk({
@@ -87,7 +86,8 @@ export function buildScsiDisk(request: BuildRequest): BuiltDevice {
 }
 
 export function buildScsiCdrom(request: BuildRequest): BuiltDevice {
-  const { backend, ...facts } = unitFacts(request, 'CD-ROM');
-  const unit = new ScsiCdrom(backend, facts);
-  return { device: unit, part: unit };
+  const isEmpty = request.text('drive') === undefined;
+  const drive = isEmpty ? request.context.emptyDrive(request.name, 'cdrom') : requireDrive(request);
+  const unit = new ScsiCdrom(drive.backend, unitFacts(request, 'CD-ROM'));
+  return { device: unit, part: unit, drive, removable: unit.unit };
 }

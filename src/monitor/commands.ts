@@ -1,16 +1,20 @@
 /** Commands of the human monitor. */
 
+import { blockText, type DriveConfig } from '../system/block-control.ts';
 import { encodePng, encodePpm } from '../system/image.ts';
-import type { MachineClient } from '../system/machine-client.ts';
+import type { MachineControl } from '../system/machine-client.ts';
 import { INFO_TOPICS } from '../system/machine-info.ts';
 import type { AddressKind } from '../system/protocol.ts';
 import { UserError } from '../util/errors.ts';
+import { DEVICE_COMMANDS } from './device-commands.ts';
 import { evaluate } from './expression.ts';
 import { type DumpFormat, formatDump, parseDumpFormat } from './memory-dump.ts';
 
 export interface MonitorContext {
-  readonly machine: MachineClient;
+  readonly machine: MachineControl;
   readonly version: string;
+  /** A drive as `-drive` describes it; absent: drives cannot be added by it. */
+  parseDrive?(text: string): DriveConfig;
   /** Ends the emulator. */
   quit(): void;
   /** Files of the host; undefined where there are none. */
@@ -24,7 +28,7 @@ export interface MonitorFiles {
   deflate(bytes: Uint8Array): Uint8Array;
 }
 
-interface Command {
+export interface MonitorCommand {
   readonly args: string;
   readonly about: string;
   /** `args` is what follows the name (and the `/FORMAT`), trimmed. The result is printed. */
@@ -32,12 +36,13 @@ interface Command {
 }
 
 const NOTHING = {};
+
 const done = async (request: Promise<unknown>): Promise<string> => {
   await request;
   return '';
 };
 
-const COMMANDS: Readonly<Record<string, Command>> = {
+const COMMANDS: Readonly<Record<string, MonitorCommand>> = {
   help: { args: '[command]', about: 'show this list', run: async (_, args) => helpText(args) },
   info: { args: '[topic]', about: 'show information about the machine', run: (c, args) => info(c, args) },
   x: {
@@ -84,6 +89,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     about: 'send a non-maskable interrupt',
     run: (c) => done(c.machine.request('nmi', NOTHING)),
   },
+  ...DEVICE_COMMANDS,
   screendump: { args: 'file [-f png|ppm]', about: 'save the screen as a picture', run: screendump },
   sendkey: { args: 'keys [hold_ms]', about: 'press keys, as in ctrl-alt-delete', run: sendKey },
   log: { args: 'item[,item…]|none', about: 'choose what is logged (as -d)', run: setLog },
@@ -131,14 +137,20 @@ export async function runCommand(context: MonitorContext, line: string): Promise
 }
 
 function helpText(name: string): string {
+  if (name === 'info') return infoHelp();
   const rows = Object.entries(COMMANDS).filter(([key]) => name === '' || key === (ALIASES[name] ?? name));
   if (rows.length === 0) return `unknown command: '${name}'`;
   return rows.map(([key, { args, about }]) => `${`${key} ${args}`.trimEnd()} -- ${about}`).join('\n');
 }
 
+function infoHelp(): string {
+  return ['version', 'block', ...INFO_TOPICS].map((topic) => `info ${topic} -- show ${topic}`).join('\n');
+}
+
 async function info(context: MonitorContext, topic: string): Promise<string> {
+  if (topic === 'block') return blockText(context);
   if (topic === 'version') return context.version;
-  if (topic === '') return ['version', ...INFO_TOPICS].map((name) => `info ${name}`).join('\n');
+  if (topic === '') return infoHelp();
   return context.machine.request('info', { topic });
 }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CharStream, CharStreamClient } from '../chardev/char-stream.ts';
-import type { MachineClient } from '../system/machine-client.ts';
+import type { MachineControl } from '../system/machine-client.ts';
 import { UserError } from '../util/errors.ts';
 import { runCommand } from './commands.ts';
 import { evaluate } from './expression.ts';
@@ -42,7 +42,7 @@ interface Sent {
   params: unknown;
 }
 
-function fakeMachine(): { machine: MachineClient; sent: Sent[] } {
+function fakeMachine(): { machine: MachineControl; sent: Sent[] } {
   const sent: Sent[] = [];
   const answers: Record<string, unknown> = {
     registers: { rip: '4096', rax: '7' },
@@ -58,7 +58,7 @@ function fakeMachine(): { machine: MachineClient; sent: Sent[] } {
     },
     read: async (_address: bigint, length: number) => new Uint8Array(length),
   };
-  return { machine: machine as unknown as MachineClient, sent };
+  return { machine: machine as unknown as MachineControl, sent };
 }
 
 test('commands', async () => {

@@ -1,7 +1,7 @@
 /** What a machine is made of: the typed form of the command line and of the API's options. */
 
 import type { AudiodevConfig } from '../audio/audiodev.ts';
-import type { DeviceSpec } from '../machine/device-spec.ts';
+import type { DeviceSpec, GlobalProperty } from '../machine/device-spec.ts';
 import { type BootOptions, DEFAULT_BOOT } from '../machine/firmware/boot-options.ts';
 import type { VgaKind } from '../machine/pc-display.ts';
 import type { BoardKind } from '../machine/pc-memory.ts';
@@ -47,6 +47,8 @@ export interface DebugConConfig {
 /** Everything but the content of files and the character devices. Plain data: it is sent to the machine thread. */
 export interface MachineConfig {
   readonly machine: BoardKind;
+  /** `-machine none`: nothing but the control protocol, for those who ask what there is. */
+  readonly isEmpty: boolean;
   readonly name: string;
   /** As SMBIOS and firmware show it: 8-4-4-4-12 hexadecimal digits. */
   readonly uuid: string;
@@ -71,6 +73,8 @@ export interface MachineConfig {
   readonly vga: VgaKind;
   /** No display: firmware uses the first serial port. */
   readonly noGraphic: boolean;
+  /** `-global`: values of properties of devices that the board brings. */
+  readonly globals: readonly GlobalProperty[];
   /** What the user plugs into the board, in order. */
   readonly devices: readonly DeviceSpec[];
   /** `-audiodev`, in order. */
@@ -92,6 +96,7 @@ export const DEFAULT_MEMORY_BYTES = 128 * 2 ** 20;
 
 export const DEFAULT_CONFIG: MachineConfig = {
   machine: 'pc',
+  isEmpty: false,
   name: '',
   uuid: '00000000-0000-0000-0000-000000000000',
   memoryBytes: DEFAULT_MEMORY_BYTES,
@@ -109,6 +114,7 @@ export const DEFAULT_CONFIG: MachineConfig = {
   boot: DEFAULT_BOOT,
   vga: 'none',
   noGraphic: false,
+  globals: [],
   devices: [],
   audiodevs: [],
   debugExit: undefined,

@@ -2,9 +2,10 @@
 
 import type { DeviceSpec } from '../machine/device-spec.ts';
 import { UserError } from '../util/errors.ts';
+import { DRIVE_COMMANDS } from './drive-commands.ts';
 import type { Machine } from './machine.ts';
 import { pciInfo } from './pci-info.ts';
-import { qomGet, qomList, qomSet } from './qom.ts';
+import { machineWorld, qomGet, qomList, qomSet } from './qom.ts';
 
 type Args = Readonly<Record<string, unknown>>;
 type Command = (machine: Machine, args: Args) => unknown;
@@ -19,8 +20,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
       target: 'x86_64',
     })),
   'query-pci': pciInfo,
-  'query-block': () => [],
-  'query-named-block-nodes': () => [],
+  ...DRIVE_COMMANDS,
   'query-balloon': (machine) => {
     const actual = machine.board.registry.plugged
       .map((p) => p.built.live?.['actual']?.())
@@ -51,9 +51,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     machine.board.requestUnplug(String(id));
     return {};
   },
-  'qom-list': (machine, { path }) => qomList(machine, String(path)),
-  'qom-get': (machine, { path, property }) => qomGet(machine, String(path), String(property)),
-  'qom-set': (machine, { path, property, value }) => qomSet(machine, String(path), String(property), value),
+  'qom-list': (machine, { path }) => qomList(machineWorld(machine), String(path)),
+  'qom-get': (machine, { path, property }) => qomGet(machineWorld(machine), String(path), String(property)),
+  'qom-set': (machine, { path, property, value }) =>
+    qomSet(machineWorld(machine), String(path), String(property), value),
 };
 
 /** `UserError` whose code is the error class, if the protocol has one for it. */

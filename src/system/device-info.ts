@@ -1,5 +1,5 @@
 /** What the control protocol tells of machines, processors and device types. */
-import { type DeviceSpec, deviceSpec } from '../machine/device-spec.ts';
+import { type DeviceSpec, deviceSpec, parseDeviceOption } from '../machine/device-spec.ts';
 import { deviceTypes, findDeviceType, type PropertySpec } from '../machine/device-types.ts';
 import { cpuModelNames } from '../target/x86/cpu-models.ts';
 import { UserError } from '../util/errors.ts';
@@ -14,6 +14,11 @@ export function cpuModels(): string[] {
 /** The device that `device_add` asks for. */
 export function parseDeviceAdd(values: Readonly<Record<string, unknown>>): DeviceSpec {
   return deviceSpec(values, 'device_add');
+}
+
+/** The same as text, as `-device` has it. */
+export function parseDeviceText(text: string): DeviceSpec {
+  return { ...parseDeviceOption(text), what: 'device_add' };
 }
 
 export function machineList(): Plain[] {

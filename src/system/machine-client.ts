@@ -1,7 +1,10 @@
 /** The main thread's view of a machine: requests, events, character devices. Portable; the threads come from the host. */
 
 import type { KickWord } from '../accel/accelerator.ts';
-import type { BlockStart } from '../block/io/protocol.ts';
+import type { DriveConfig } from '../block/drive-config.ts';
+import type { MediumInfo } from '../block/io/block-channel.ts';
+import type { BlockInfo, BlockStart, OpenedDrive } from '../block/io/protocol.ts';
+import type { NodeOptions } from '../block/node-options.ts';
 import { CharChannel } from '../chardev/char-channel.ts';
 import { CharPump } from '../chardev/char-pump.ts';
 import type { CharStream } from '../chardev/char-stream.ts';
@@ -41,8 +44,9 @@ export interface MachineThreads {
   sleep(ms: number): Promise<void>;
 }
 
-/** What wakes the machine thread, and guest RAM (the buffer of `kick`). */
+/** Guest RAM, and what wakes the machine thread. */
 export interface MachineWakeUp {
+  readonly ram: SharedArrayBuffer;
   readonly kick: KickWord;
   /** Begins with the machine's doorbell. */
   readonly control: SharedArrayBuffer;
@@ -53,6 +57,15 @@ export interface BlockPort {
   readonly start: BlockStart;
   /** Requests of the machine are served from now on. */
   attach(machine: MachineWakeUp): void;
+  /** A further drive, with its medium if it has one. Rejects with `UserError`. */
+  openDrive(drive: DriveConfig): Promise<OpenedDrive>;
+  /** A further node, as a drive that devices may name. */
+  addNode(node: NodeOptions, option: string): Promise<OpenedDrive>;
+  removeNode(nodeName: string): Promise<void>;
+  /** Nothing uses this medium any more. */
+  release(handle: number): Promise<void>;
+  resize(handle: number, sizeBytes: number): Promise<MediumInfo>;
+  info(): Promise<BlockInfo>;
   close(): Promise<void>;
 }
 
@@ -87,7 +100,23 @@ interface Waiting {
   readonly reject: (error: Error) => void;
 }
 
-export class MachineClient {
+/** What monitors use of a machine. */
+export interface MachineControl {
+  readonly config: MachineConfig;
+  readonly accelerator: string;
+  readonly state: RunState;
+  /** The I/O thread; undefined: drives cannot be added. */
+  readonly block: BlockPort | undefined;
+  readonly onEvent: Emitter<LifecycleEvent>['event'];
+  readonly onNotice: Emitter<MachineNotice>['event'];
+  request<N extends RequestName>(
+    name: N,
+    params: MachineRequests[N]['params'],
+  ): Promise<MachineRequests[N]['result']>;
+  read(address: bigint, length: number, kind: AddressKind): Promise<Uint8Array>;
+}
+
+export class MachineClient implements MachineControl {
   readonly config: MachineConfig;
   /** Resolves when the machine has been built; rejects with `UserError` if that is impossible. */
   readonly started: Promise<void>;
@@ -143,6 +172,11 @@ export class MachineClient {
 
   get state(): RunState {
     return this.#state;
+  }
+
+  /** The I/O thread; undefined: drives cannot be added. */
+  get block(): BlockPort | undefined {
+    return this.#parts.block;
   }
 
   /** Life-cycle events. */
@@ -282,7 +316,7 @@ export class MachineClient {
         this.#accelerator = message.accelerator;
         this.#kick = this.#threads.kicker(message.kick);
         this.#state = message.state;
-        this.#parts.block?.attach({ kick: message.kick, control: this.#control.buffer });
+        this.#parts.block?.attach({ ram: message.ram, kick: message.kick, control: this.#control.buffer });
         this.#threads.startTicker(this.#ticker.words, message.kick);
         this.#wake(); // what was sent before there was a vCPU to kick
         this.#resolveStarted();
@@ -313,6 +347,12 @@ export class MachineClient {
         this.#waiting.get(message.id)?.reject(new UserError(message.code, message.message));
         this.#waiting.delete(message.id);
         this.#flush();
+        break;
+      case 'release':
+        // A medium that cannot be closed any more is lost; the user hears of it at the end.
+        this.#parts.block
+          ?.release(message.handle)
+          .catch((error: Error) => this.#log.emit(`${error.message}\n`));
         break;
       case 'log':
         this.#log.emit(message.text);

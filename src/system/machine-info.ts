@@ -3,6 +3,7 @@ import type { AddressSpace } from '../core/address-space.ts';
 import { UserError } from '../util/errors.ts';
 import type { Machine } from './machine.ts';
 import { pciText } from './pci-info.ts';
+import { machineWorld, qomTreeText } from './qom.ts';
 import { qtreeText } from './qtree.ts';
 import { formatRegisters } from './x86-registers.ts';
 
@@ -18,6 +19,7 @@ const TOPICS: Readonly<Record<string, (machine: Machine) => string>> = {
   lapic: (machine) => machine.board.localApics[machine.monitorCpu.index]!.describe(),
   mtree: (machine) => [machine.board.memory, machine.board.io].map(spaceText).join('\n'),
   qtree: qtreeText,
+  'qom-tree': (machine) => qomTreeText(machineWorld(machine)),
   pci: pciText,
   cpus: (machine) => cpusText(machine),
   mem: (machine) => mappingText(machine),

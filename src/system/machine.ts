@@ -15,7 +15,6 @@ import { BlockChannel } from '../block/io/block-channel.ts';
 import { CharChannel } from '../chardev/char-channel.ts';
 import { RingCharBackend } from '../chardev/ring-backend.ts';
 import { type Clock, OffsetWallClock, VirtualClock, type WallClock } from '../core/clock.ts';
-import type { Drive } from '../core/drive.ts';
 import type { ShareBackend } from '../core/share-backend.ts';
 import { type Timer, TimerQueue } from '../core/timer.ts';
 import type { SavedState } from '../core/vmstate.ts';
@@ -36,6 +35,7 @@ import type { AcceleratorConfig, MachineConfig } from './config.ts';
 import { ControlChannel } from './control-channel.ts';
 import { Lifecycle, type LifecycleEvent } from './lifecycle.ts';
 import { logMask } from './log-items.ts';
+import { MachineDrives } from './machine-drives.ts';
 import { type LoopClient, runMachineLoop } from './machine-loop.ts';
 import { MachineRequestHandler } from './machine-requests.ts';
 import type { FileImage, MachineMessage, MachineStart } from './protocol.ts';
@@ -73,6 +73,7 @@ export class Machine implements LoopClient {
   readonly lifecycle: Lifecycle;
   readonly log: TcgLog;
   readonly keyboard: KeySender;
+  readonly drives: MachineDrives;
 
   readonly #start: MachineStart;
   readonly #host: MachineHost;
@@ -158,6 +159,7 @@ export class Machine implements LoopClient {
         onStop: () => this.lifecycle.pause(),
       });
     }
+    this.drives = this.#createDrives();
     this.board = new PcBoard({
       board: config.machine,
       memoryBytes: config.memoryBytes,
@@ -190,8 +192,9 @@ export class Machine implements LoopClient {
       deviceBytes,
       vga: config.vga,
       roms,
-      drives: this.#createDrives(),
+      drives: this.drives.list,
       uuid: config.uuid,
+      globals: config.globals,
       devices: config.devices,
       peripherals: {
         chardev: (id) => this.#chardevs.get(id),
@@ -199,6 +202,8 @@ export class Machine implements LoopClient {
         audio: audioBackends(config.audiodevs, this.#timers, (id) => this.#chardevs.get(audioStreamName(id))),
         notify: (name, data) => host.post({ kind: 'notify', name, data }),
         randomBytes: (bytes) => host.randomBytes(bytes),
+        emptyDrive: (name, media) => this.drives.createEmpty(name, media),
+        driveUnused: (drive) => this.drives.unused(drive),
         onPanic: () => this.#actOn(panicSteps(config.actions.panic)),
         onWatchdog: () => this.#actOn(watchdogSteps(config.actions.watchdog)),
         guestError: (text) => this.#logGuestError(text),
@@ -260,6 +265,7 @@ export class Machine implements LoopClient {
     this.#host.post({
       kind: 'started',
       kick: this.accelerator.kick,
+      ram: this.accelerator.ram.buffer as SharedArrayBuffer,
       accelerator: this.accelerator.name,
       state: this.lifecycle.state,
     });
@@ -373,18 +379,15 @@ export class Machine implements LoopClient {
     this.accelerator.setRunning?.(running);
   }
 
-  #createDrives(): readonly Drive[] {
-    const { block } = this.#start;
-    if (block === undefined || this.#block === undefined) return [];
-    const channel = this.#block;
-    return block.drives.map(({ config, medium }) => ({
-      id: config.id,
-      interface: config.interface,
-      bus: config.bus,
-      unit: config.unit,
-      media: config.media,
-      backend: channel.createBackend(medium, config),
-    }));
+  #createDrives(): MachineDrives {
+    const drives = new MachineDrives(this.#block, {
+      notify: (name, data) => this.#host.post({ kind: 'notify', name, data }),
+      release: (handle) => this.#host.post({ kind: 'release', handle }),
+    });
+    const { drives: opened = [], nodes = [] } = this.#start.block ?? {};
+    for (const drive of opened) drives.add('drive', drive);
+    for (const node of nodes) drives.add('node', node);
+    return drives;
   }
 
   #share(id: string): ShareBackend | undefined {

@@ -51,6 +51,8 @@ export type MachineMessage =
   | {
       readonly kind: 'started';
       readonly kick: KickWord;
+      /** The memory that guest RAM lies in. */
+      readonly ram: SharedArrayBuffer;
       /** The one in use, of those asked for. */
       readonly accelerator: string;
       readonly state: RunState;
@@ -66,6 +68,8 @@ export type MachineMessage =
   | { readonly kind: 'notify'; readonly name: string; readonly data: unknown }
   | { readonly kind: 'reply'; readonly id: number; readonly value: unknown }
   | { readonly kind: 'error'; readonly id: number; readonly code: string; readonly message: string }
+  /** The medium of this handle is used no more. */
+  | { readonly kind: 'release'; readonly handle: number }
   /** Text for the log that goes to the main thread when the host gives the machine thread no file of its own. */
   | { readonly kind: 'log'; readonly text: string };
 

@@ -10,38 +10,44 @@ interface QomProperty {
   set?(value: unknown): void;
 }
 
-interface QomObject {
+/** Where commands look: a tree, and a device by its id. */
+export interface QomWorld {
+  tree(): QomObject;
+  device?(id: string): QomObject | undefined;
+}
+
+export interface QomObject {
   readonly typeName: string;
   readonly properties: ReadonlyMap<string, QomProperty>;
   readonly children: ReadonlyMap<string, QomObject>;
 }
 
 /** `qom-list`. */
-export function qomList(machine: Machine, path: string): unknown {
-  const object = resolve(machine, path);
+export function qomList(world: QomWorld, path: string): unknown {
+  const object = resolve(world, path);
   const children = [...object.children].map(([name, child]) => ({ name, type: `child<${child.typeName}>` }));
   return [...[...object.properties].map(([name, { type }]) => ({ name, type })), ...children];
 }
 
 /** `qom-get`. */
-export function qomGet(machine: Machine, path: string, property: string): unknown {
-  return find(machine, path, property).get();
+export function qomGet(world: QomWorld, path: string, property: string): unknown {
+  return find(world, path, property).get();
 }
 
 /** `qom-set`. */
-export function qomSet(machine: Machine, path: string, property: string, value: unknown): unknown {
-  const found = find(machine, path, property);
+export function qomSet(world: QomWorld, path: string, property: string, value: unknown): unknown {
+  const found = find(world, path, property);
   if (found.set === undefined)
     throw new UserError(
       'GenericError',
-      `Property '${resolve(machine, path).typeName}.${property}' is not writable`,
+      `Property '${resolve(world, path).typeName}.${property}' is not writable`,
     );
   found.set(value);
   return {};
 }
 
-function find(machine: Machine, path: string, property: string): QomProperty {
-  const object = resolve(machine, path);
+function find(world: QomWorld, path: string, property: string): QomProperty {
+  const object = resolve(world, path);
   const found = object.properties.get(property);
   if (found !== undefined) return found;
   const child = object.children.get(property);
@@ -52,12 +58,12 @@ function find(machine: Machine, path: string, property: string): QomProperty {
   throw new UserError('GenericError', `Property '${object.typeName}.${property}' not found`);
 }
 
-function resolve(machine: Machine, path: string): QomObject {
-  let object = tree(machine);
+function resolve(world: QomWorld, path: string): QomObject {
+  let object = world.tree();
   const parts = path.split('/').filter((part) => part !== '');
   if (!path.startsWith('/')) {
-    const plugged = machine.board.registry.find(path);
-    if (plugged !== undefined) return pluggedObject(plugged);
+    const device = world.device?.(path);
+    if (device !== undefined) return device;
     if (parts[0] !== 'machine') parts.unshift('machine', 'unattached');
   }
   for (const part of parts) {
@@ -68,6 +74,26 @@ function resolve(machine: Machine, path: string): QomObject {
   return object;
 }
 
+/** The objects of a machine with a board. */
+export function machineWorld(machine: Machine): QomWorld {
+  return {
+    tree: () => tree(machine),
+    device: (id) => {
+      const plugged = machine.board.registry.find(id);
+      return plugged === undefined ? undefined : pluggedObject(plugged);
+    },
+  };
+}
+
+/** The tree around a machine object. */
+export function qomRoot(machine: QomObject): QomObject {
+  return object('container', {}, [
+    ['machine', machine],
+    ['objects', object('container', {})],
+    ['chardevs', object('container', {})],
+  ]);
+}
+
 function tree(machine: Machine): QomObject {
   const { board, config, accelerator } = machine;
   const peripheral = (prefix: string): ReadonlyArray<readonly [string, QomObject]> =>
@@ -75,21 +101,22 @@ function tree(machine: Machine): QomObject {
       .filter((p) => p.path.startsWith(prefix))
       .map((p) => [p.path.slice(prefix.length), pluggedObject(p)] as const);
   const builtin = [...board.devices.keys()].filter((name) => !name.startsWith('/'));
-  const unattached = [
-    ...accelerator.vcpus.map(() => object('qemu64-x86_64-cpu', { 'apic-id': () => 0, realized: () => true })),
-    ...builtin.map((name) => object(name, { realized: () => true, hotplugged: () => false })),
+  const unattached: Array<readonly [string, QomObject]> = [
+    ...accelerator.vcpus.map(
+      ({ index }) =>
+        [
+          `device[${index}]`,
+          object('qemu64-x86_64-cpu', { 'apic-id': () => index, realized: () => true }),
+        ] as const,
+    ),
+    ...builtin.map(
+      (name) => [name, object(name, { realized: () => true, hotplugged: () => false })] as const,
+    ),
   ];
   const parts: Array<readonly [string, QomObject]> = [
     ['peripheral', object('container', {}, peripheral('/machine/peripheral/'))],
     ['peripheral-anon', object('container', {}, peripheral('/machine/peripheral-anon/'))],
-    [
-      'unattached',
-      object(
-        'container',
-        {},
-        unattached.map((o, i) => [`device[${i}]`, o] as const),
-      ),
-    ],
+    ['unattached', object('container', {}, unattached)],
   ];
   const machineObject = object(
     'pc-i440fx-7.2-machine',
@@ -106,12 +133,17 @@ function tree(machine: Machine): QomObject {
     },
     parts,
   );
-  const root: Array<readonly [string, QomObject]> = [
-    ['machine', machineObject],
-    ['objects', object('container', {})],
-    ['chardevs', object('container', {})],
+  return qomRoot(machineObject);
+}
+
+/** `info qom-tree`. */
+export function qomTreeText(world: QomWorld): string {
+  const lines = (name: string, { typeName, children }: QomObject, indent: string): string[] => [
+    `${indent}/${name} (${typeName})`,
+    ...[...children].flatMap(([child, below]) => lines(child, below, `${indent}  `)),
   ];
-  return object('container', {}, root);
+  const machine = world.tree().children.get('machine')!;
+  return lines('machine', machine, '').join('\n');
 }
 
 function rtcTime(machine: Machine): unknown {
@@ -132,7 +164,7 @@ const OBJECT_TYPES: Readonly<Record<string, string>> = {
   acpi: 'OnOffAuto',
 };
 
-function object(
+export function object(
   typeName: string,
   values: Readonly<Record<string, () => unknown>>,
   children: ReadonlyArray<readonly [string, QomObject]> = [],

@@ -1,6 +1,12 @@
 /** `-accel qtest`: no guest code runs; a test acts in the processor's place. */
 import type { Accelerator, CpuRegisters, KickWord, RamRange, Vcpu, VcpuExit } from '../accelerator.ts';
 
+/** What monitors show: everything zero but what SDM Vol. 3A table 9-1 says otherwise. */
+const AFTER_RESET: CpuRegisters = new Proxy<Record<string, bigint>>(
+  { rip: 0xfff0n, rflags: 2n, cs: 0xf000n, cs_base: 0xffff0000n, cr0: 0x6000_0010n },
+  { get: (known, name) => (typeof name === 'string' ? (known[name] ?? 0n) : undefined) },
+);
+
 class IdleVcpu implements Vcpu {
   readonly index: number;
   readonly halted = true;
@@ -18,7 +24,7 @@ class IdleVcpu implements Vcpu {
   sipi(_vector: number): void {}
 
   readRegisters(): CpuRegisters {
-    return { rip: 0xfff0n, rflags: 2n, cs: 0xf000n, cs_base: 0xffff0000n };
+    return AFTER_RESET;
   }
 
   writeRegisters(_values: Readonly<CpuRegisters>): void {}

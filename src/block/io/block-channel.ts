@@ -219,6 +219,8 @@ export class BlockChannel {
 /** A drive's back end over the channel. */
 export class ChannelBackend implements BlockBackend {
   onMediumChanged: (() => void) | undefined;
+  /** Completed and failed requests; times in nanoseconds are not kept. */
+  readonly counters = { readBytes: 0, readOps: 0, writtenBytes: 0, writeOps: 0, flushes: 0, discards: 0 };
   readonly #channel: BlockChannel;
   readonly #options: BackendOptions;
   #medium: MediumInfo | undefined;
@@ -293,6 +295,7 @@ export class ChannelBackend implements BlockBackend {
     done: BlockCompletion,
   ): void {
     const medium = this.#medium;
+    this.#count(op, sizeBytes);
     const send = (): void =>
       this.#channel.submit(medium?.handle ?? 0, op, offset, sizeBytes, views, (error) => {
         if (error === BLOCK_OK) done(error);
@@ -302,6 +305,19 @@ export class ChannelBackend implements BlockBackend {
     // Through the ring all the same: a completion never comes before the call has returned.
     if (refusal !== BLOCK_OK) this.#channel.submit(NO_HANDLE, op, 0, refusal, [], done);
     else send();
+  }
+
+  #count(op: number, sizeBytes: number): void {
+    const { counters } = this;
+    if (op === layout.OP_READ) {
+      counters.readOps++;
+      counters.readBytes += sizeBytes;
+    } else if (op === layout.OP_FLUSH) counters.flushes++;
+    else if (op === layout.OP_DISCARD) counters.discards++;
+    else {
+      counters.writeOps++;
+      counters.writtenBytes += sizeBytes;
+    }
   }
 
   #refusal(op: number, offset: number, sizeBytes: number): number {

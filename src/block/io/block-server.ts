@@ -109,6 +109,10 @@ export class BlockServer {
     return handle;
   }
 
+  get exports(): ReadonlyMap<number, BlockExport> {
+    return this.#exports;
+  }
+
   unexport(handle: number): BlockExport | undefined {
     const entry = this.#exports.get(handle);
     this.#exports.delete(handle);

@@ -11,8 +11,15 @@ import { NodeOptionReader, type NodeOptions, textOf } from '../node-options.ts';
 import { BlockGraph } from '../open.ts';
 import { openOverlay } from '../overlay.ts';
 import type { MediumInfo } from './block-channel.ts';
-import { BlockServer, type ExportOptions, type MessageHandler, type ServerHost } from './block-server.ts';
-import type { BlockReply, BlockRequest, MachineAttachment, OpenedDrive } from './protocol.ts';
+import {
+  type BlockExport,
+  BlockServer,
+  type ExportOptions,
+  type MessageHandler,
+  type ServerHost,
+} from './block-server.ts';
+import { describeGraph, NodeNames } from './graph-info.ts';
+import type { BlockReply, BlockRequest, MachineAttachment, OpenedDrive, OpenedDrives } from './protocol.ts';
 
 export interface ServicePorts extends ServerHost {
   reply(message: BlockReply): void;
@@ -28,10 +35,14 @@ export class BlockService {
   readonly #ports: ServicePorts;
   readonly #host: BlockHost;
   readonly #opened = new Set<BlockNode>();
+  /** Nodes that `-blockdev` and `blockdev-add` made: they stay when nobody uses them. */
+  readonly #blockdevs = new Set<BlockNode>();
+  readonly #names: NodeNames;
 
   constructor(channel: SharedArrayBuffer, host: BlockHost, ports: ServicePorts) {
     this.#server = new BlockServer(channel, ports);
     this.#graph = new BlockGraph(host, (text) => ports.reply({ kind: 'warning', text }));
+    this.#names = new NodeNames(this.#graph);
     this.#host = host;
     this.#ports = ports;
   }
@@ -60,14 +71,17 @@ export class BlockService {
     switch (request.kind) {
       case 'open':
         return this.#open(request.config);
-      case 'change': {
-        const medium = await this.#openDrive(request.drive);
-        if (request.handle !== undefined) await this.#release(request.handle);
-        return medium;
-      }
-      case 'add':
-        this.#opened.add(await this.#graph.open(request.node, request.option));
+      case 'drive':
+        return { config: request.drive, medium: await this.#openDrive(request.drive) };
+      case 'release':
+        await this.#release(request.handle);
         return null;
+      case 'resize':
+        return this.#resize(request.handle, request.sizeBytes);
+      case 'info':
+        return describeGraph(this.#graph, this.#server.exports, this.#names);
+      case 'add':
+        return this.#add(request.node, request.option);
       case 'remove':
         return this.#remove(request.nodeName);
       case 'attach':
@@ -82,17 +96,22 @@ export class BlockService {
     }
   }
 
-  async #open(config: BlockConfig): Promise<OpenedDrive[]> {
-    for (const { option, node } of config.blockdevs) {
-      const reader = new NodeOptionReader(node, option);
-      reader.required('driver');
-      reader.required('node-name');
-      this.#opened.add(await this.#graph.open(node, option));
-    }
+  async #open(config: BlockConfig): Promise<OpenedDrives> {
+    const nodes: OpenedDrive[] = [];
+    for (const { option, node } of config.blockdevs) nodes.push(await this.#add(node, option));
     const drives: OpenedDrive[] = [];
     for (const drive of config.drives) drives.push({ config: drive, medium: await this.#openDrive(drive) });
-    for (const { node, option } of config.blockdevs) drives.push(this.#blockdevDrive(node, option));
-    return drives;
+    return { drives, nodes };
+  }
+
+  async #add(options: NodeOptions, option: string): Promise<OpenedDrive> {
+    const reader = new NodeOptionReader(options, option);
+    reader.required('driver');
+    reader.required('node-name');
+    const node = await this.#graph.open(options, option);
+    this.#opened.add(node);
+    this.#blockdevs.add(node);
+    return this.#blockdevDrive(options, option);
   }
 
   /** A `-blockdev` as a drive, for devices that name its node. */
@@ -141,29 +160,51 @@ export class BlockService {
   }
 
   #export(node: BlockNode, options: ExportOptions): MediumInfo {
-    const handle = this.#server.export({ node, options });
-    return {
-      handle,
-      sizeBytes: Math.floor(node.sizeBytes / 512) * 512,
-      isReadOnly: options.isReadOnly || node.isReadOnly,
-      blockSizeBytes: node.blockSizeBytes,
-    };
+    const entry = { node, options };
+    return mediumInfo(this.#server.export(entry), entry);
   }
 
   async #release(handle: number): Promise<void> {
-    const entry = this.#server.unexport(handle);
-    if (entry === undefined) return;
-    this.#opened.delete(entry.node);
-    await entry.node.close();
+    const entry = this.#server.exports.get(handle);
+    if (entry === undefined || this.#blockdevs.has(entry.node)) return;
+    this.#server.unexport(handle);
+    await this.#closeNode(entry.node);
+  }
+
+  async #closeNode(node: BlockNode): Promise<void> {
+    for (const [name, other] of this.#graph.nodes) if (other === node) this.#graph.nodes.delete(name);
+    this.#opened.delete(node);
+    this.#blockdevs.delete(node);
+    if (!node.isReadOnly) await node.flush();
+    await node.close();
+  }
+
+  async #resize(handle: number, sizeBytes: number): Promise<MediumInfo> {
+    const entry = this.#server.exports.get(handle);
+    if (entry === undefined) throw new UserError('DeviceNotFound', 'Device has no medium');
+    const { node, options } = entry;
+    if (options.isReadOnly || node.isReadOnly)
+      throw new UserError('GenericError', `Node '${this.#names.of(node)}' is read-only`);
+    try {
+      await node.resize(sizeBytes);
+    } catch (error) {
+      throw new UserError('GenericError', `Could not resize: ${(error as Error).message}`);
+    }
+    return mediumInfo(handle, entry);
   }
 
   async #remove(name: string): Promise<null> {
     const node = this.#graph.nodes.get(name);
     if (node === undefined)
       throw new UserError('DeviceNotFound', `Failed to find node with node-name='${name}'`);
-    this.#graph.nodes.delete(name);
-    this.#opened.delete(node);
-    await node.close();
+    if (!this.#blockdevs.has(node))
+      throw new UserError('GenericError', `Node ${name} is not owned by the monitor`);
+    const user = this.#names.userOf(node, this.#opened);
+    if (user !== undefined)
+      throw new UserError('GenericError', `Node '${name}' is busy: node is used as '${user}'`);
+    for (const [handle, entry] of this.#server.exports)
+      if (entry.node === node) this.#server.unexport(handle);
+    await this.#closeNode(node);
     return null;
   }
 
@@ -191,6 +232,15 @@ export class BlockService {
     this.#server.end();
     if (failures.length > 0) throw new UserError('CloseFailed', failures[0]!.message);
   }
+}
+
+function mediumInfo(handle: number, { node, options }: BlockExport): MediumInfo {
+  return {
+    handle,
+    sizeBytes: Math.floor(node.sizeBytes / 512) * 512,
+    isReadOnly: options.isReadOnly || node.isReadOnly,
+    blockSizeBytes: node.blockSizeBytes,
+  };
 }
 
 function exportOptions(drive: DriveConfig, options: NodeOptions): ExportOptions {

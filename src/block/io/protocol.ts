@@ -15,13 +15,14 @@ export interface MachineAttachment {
 
 export type BlockRequest =
   | { readonly kind: 'open'; readonly id: number; readonly config: BlockConfig }
-  /** Another medium for a drive; `node` undefined: none. */
-  | {
-      readonly kind: 'change';
-      readonly id: number;
-      readonly drive: DriveConfig;
-      readonly handle: number | undefined;
-    }
+  /** Opens one more drive; the answer is an `OpenedDrive`. */
+  | { readonly kind: 'drive'; readonly id: number; readonly drive: DriveConfig }
+  /** The medium of a handle is used no more. */
+  | { readonly kind: 'release'; readonly id: number; readonly handle: number }
+  /** The answer is the `MediumInfo` after it. */
+  | { readonly kind: 'resize'; readonly id: number; readonly handle: number; readonly sizeBytes: number }
+  /** The answer is `BlockInfo`. */
+  | { readonly kind: 'info'; readonly id: number }
   | { readonly kind: 'add'; readonly id: number; readonly option: string; readonly node: NodeOptions }
   | { readonly kind: 'remove'; readonly id: number; readonly nodeName: string }
   | { readonly kind: 'attach'; readonly id: number; readonly machine: MachineAttachment }
@@ -45,9 +46,39 @@ export interface OpenedShare {
   readonly handle: number;
 }
 
+/** A node as control protocols show it. */
+export interface NodeInfo {
+  /** As given, or `#block` and a number. */
+  readonly name: string;
+  readonly isNamed: boolean;
+  readonly driver: string;
+  readonly filename: string;
+  readonly sizeBytes: number;
+  readonly isReadOnly: boolean;
+  readonly allocatedBytes: number | undefined;
+  readonly clusterSizeBytes: number | undefined;
+  readonly backingName: string | undefined;
+  readonly backingFormat: string | undefined;
+  readonly specific: unknown;
+  /** Names of the nodes below. */
+  readonly file: string | undefined;
+  readonly backing: string | undefined;
+}
+
+export interface BlockInfo {
+  readonly nodes: readonly NodeInfo[];
+  /** Which node a handle of a medium leads to. */
+  readonly media: ReadonlyArray<readonly [handle: number, node: string]>;
+}
+
 /** For the machine thread. */
 export interface BlockStart {
   readonly channel: SharedArrayBuffer;
   readonly drives: readonly OpenedDrive[];
   readonly shares: readonly OpenedShare[];
+  /** Each node of `-blockdev`, as a drive of its own. */
+  readonly nodes: readonly OpenedDrive[];
 }
+
+/** What `open` answers. */
+export type OpenedDrives = Pick<BlockStart, 'drives' | 'nodes'>;

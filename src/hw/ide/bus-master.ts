@@ -23,6 +23,9 @@ const PRD_LAST = 0x8000_0000;
 /** The table lies within 64 KiB. */
 const MAX_PRDS = 8192;
 
+/** Beyond all physical addresses: DMA reads ones there. */
+const NOWHERE = 2 ** 52;
+
 const schema = defineState('ide-bus-master', 1, {
   command: u8(),
   status: u8(),
@@ -90,15 +93,14 @@ export class BusMasterChannel implements MmioDevice, Device {
       const drive = this.#waitingDrive();
       if (drive !== undefined) this.onDriveReady(drive);
     } else if (stops && (s.status & STATUS_ACTIVE) !== 0) {
-      s.status &= ~STATUS_ACTIVE;
-      this.#waitingDrive()?.cancelDma();
+      if (this.#waitingDrive()?.cancelDma() ?? true) s.status &= ~STATUS_ACTIVE;
     }
   }
 
   /** A drive's command wants data moved. */
   onDriveReady(drive: IdeDrive): void {
     const started = (this.#s.command & COMMAND_START) !== 0 && (this.#s.status & STATUS_ACTIVE) !== 0;
-    if (!started || !this.isEnabled()) return;
+    if (!started) return;
     drive.runDma((sizeBytes) => this.#gather(sizeBytes));
   }
 
@@ -110,7 +112,8 @@ export class BusMasterChannel implements MmioDevice, Device {
   /** A transfer has ended. Active stays set when the table describes more than the drive had. */
   onDone(isShort: boolean): void {
     const s = this.#s;
-    if (isShort || s.isTableUsedUp) s.status &= ~STATUS_ACTIVE;
+    const isStopped = (s.command & COMMAND_START) === 0;
+    if (isShort || s.isTableUsedUp || isStopped) s.status &= ~STATUS_ACTIVE;
   }
 
   /** Segments of exactly `sizeBytes`; undefined if the table has fewer. */
@@ -120,8 +123,10 @@ export class BusMasterChannel implements MmioDevice, Device {
     this.#s.isTableUsedUp = false;
     for (let n = 0; n < MAX_PRDS && left > 0; n++) {
       const at = this.#s.table + n * PRD_BYTES;
-      const addr = (this.#memory.read(at, 4) & ~1) >>> 0;
-      const word = this.#memory.read(at + 4, 4);
+      // A function that may not master the bus reads nothing from it, and what it would write is lost.
+      const isMaster = this.isEnabled();
+      const addr = isMaster ? (this.#memory.read(at, 4) & ~1) >>> 0 : NOWHERE;
+      const word = isMaster ? this.#memory.read(at + 4, 4) : 0;
       const size = word & 0xfffe || 0x1_0000;
       const used = Math.min(size, left);
       segments.push({ addr, sizeBytes: used });

@@ -351,12 +351,14 @@ export abstract class IdeDrive {
     return call;
   }
 
-  /** The guest stopped the bus master: what is under way is forgotten. */
-  cancelDma(): void {
-    if (this.s.phase !== PHASE_DMA) return;
+  /** The guest stopped the bus master. False: data is on its way already, and the transfer completes as if nothing had been. */
+  cancelDma(): boolean {
+    if (this.s.phase !== PHASE_DMA) return true;
+    if (!this.wantsDma) return false;
     this.#generation++;
     this.s.phase = PHASE_IDLE;
     this.s.status = ata.STATUS_READY;
+    return true;
   }
 
   /** After a snapshot was loaded. */

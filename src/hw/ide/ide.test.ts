@@ -204,11 +204,8 @@ test('TRIM, flush, SMART, features', () => {
   assert.deepEqual([inp(7) & 1, inp(1)], [1, 4]);
 });
 
-test('CD-ROM: unit attention, capacity, reading by programmed I/O in pieces and by DMA', () => {
+test('CD-ROM: capacity, reading by programmed I/O in pieces and by DMA', () => {
   const { packet, words, inp, medium, prds, start, ram } = world();
-  packet([0x00]);
-  assert.equal(inp(7) & 1, 1);
-  assert.equal(inp(1) >> 4, 6);
   packet([0x00]);
   assert.equal(inp(7), 0x50);
   packet([0x25]);
@@ -242,6 +239,23 @@ test('CD-ROM: medium removed and changed', () => {
   medium.bytes = bytes;
   medium.onMediumChanged?.();
   packet([0x00]);
+  packet([0x00]);
+  assert.equal(inp(7), 0x50);
+});
+
+test('CD-ROM: the host opens the tray, changes the medium behind it and closes it', () => {
+  const { packet, inp, medium, cd } = world();
+  cd.unit.setTrayOpen(true);
+  packet([0x00]);
+  assert.equal(inp(1) >> 4, 6);
+  packet([0x00]);
+  assert.equal(inp(1) >> 4, 2, 'not ready');
+  medium.onMediumChanged?.();
+  packet([0x00]);
+  assert.equal(inp(1) >> 4, 2, 'nothing is seen behind an open tray');
+  cd.unit.setTrayOpen(false);
+  packet([0x00]);
+  assert.equal(inp(1) >> 4, 6);
   packet([0x00]);
   assert.equal(inp(7), 0x50);
 });

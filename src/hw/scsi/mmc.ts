@@ -3,6 +3,7 @@
  * result says what data there is, the transport moves it.
  */
 import type { BlockBackend } from '../../core/block-backend.ts';
+import type { RemovableMedium } from '../../core/drive.ts';
 import { bool, u8 } from '../../core/vmstate.ts';
 import {
   ASC_ILLEGAL_OPCODE,
@@ -11,7 +12,6 @@ import {
   ASC_MEDIUM_MAY_HAVE_CHANGED,
   ASC_NO_MEDIUM,
   ASC_REMOVAL_PREVENTED,
-  ASC_RESET,
   ASC_SAVING_NOT_SUPPORTED,
   GET_CONFIGURATION,
   GET_EVENT_STATUS,
@@ -59,13 +59,13 @@ const NEEDS_MEDIUM = new Set([
 ]);
 
 export const mmcFields = {
-  senseKey: u8(SENSE_UNIT_ATTENTION),
-  asc: u8(ASC_RESET),
+  senseKey: u8(),
+  asc: u8(),
   isLocked: bool(),
   isTrayOpen: bool(),
   /** Pending events: 0 none, 1 eject request, 2 new medium, 3 medium removed. */
   event: u8(),
-  isAttentionPending: bool(true),
+  isAttentionPending: bool(),
 };
 
 export interface MmcState {
@@ -94,13 +94,40 @@ const FEATURE_PROFILES = 0;
 const FEATURE_CORE = 1;
 const FEATURE_REMOVABLE = 3;
 
-export class MmcUnit {
+const EVENT_EJECT_REQUEST = 1;
+const EVENT_NEW_MEDIUM = 2;
+const EVENT_REMOVED = 3;
+
+export class MmcUnit implements RemovableMedium {
   s: MmcState;
   readonly backend: BlockBackend;
 
   constructor(state: MmcState, backend: BlockBackend) {
     this.s = state;
     this.backend = backend;
+  }
+
+  readonly hasTray = true;
+  onTrayMoved: ((isOpen: boolean) => void) | undefined;
+
+  get isTrayOpen(): boolean {
+    return this.s.isTrayOpen;
+  }
+
+  get isLocked(): boolean {
+    return this.s.isLocked;
+  }
+
+  /** The host moves the tray. */
+  setTrayOpen(open: boolean): void {
+    if (this.s.isTrayOpen === open) return;
+    this.s.isTrayOpen = open;
+    this.#noteMedium();
+  }
+
+  /** The guest hears of it through GET EVENT STATUS NOTIFICATION (MMC-5 6.6). */
+  requestEject(): void {
+    this.s.event = EVENT_EJECT_REQUEST;
   }
 
   get hasMedium(): boolean {
@@ -116,16 +143,19 @@ export class MmcUnit {
     s.isLocked = false;
     s.isTrayOpen = false;
     s.event = 0;
-    s.senseKey = SENSE_UNIT_ATTENTION;
-    s.asc = ASC_RESET;
-    s.isAttentionPending = true;
+    s.senseKey = SENSE_NONE;
+    s.asc = 0;
+    s.isAttentionPending = false;
   }
 
-  /** The host changed or removed the medium. */
+  /** The host changed or removed the medium; behind an open tray the guest does not see it yet. */
   mediumChanged(): void {
+    if (!this.s.isTrayOpen) this.#noteMedium();
+  }
+
+  #noteMedium(): void {
     const { s } = this;
-    s.event = this.backend.sizeBytes > 0 ? 2 : 3;
-    s.isTrayOpen = false;
+    s.event = this.hasMedium ? EVENT_NEW_MEDIUM : EVENT_REMOVED;
     s.isAttentionPending = true;
     s.senseKey = SENSE_UNIT_ATTENTION;
     s.asc = ASC_MEDIUM_MAY_HAVE_CHANGED;
@@ -260,7 +290,10 @@ export class MmcUnit {
     if (!start && s.isLocked) {
       return this.setSense(this.hasMedium ? SENSE_ILLEGAL_REQUEST : SENSE_NOT_READY, ASC_REMOVAL_PREVENTED);
     }
-    s.isTrayOpen = !start;
+    if (s.isTrayOpen === start) {
+      s.isTrayOpen = !start;
+      this.onTrayMoved?.(!start);
+    }
     return DONE;
   }
 

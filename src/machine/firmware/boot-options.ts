@@ -11,6 +11,8 @@ export interface BootOptions {
   readonly rebootTimeoutMs: number | undefined;
   /** Boots from nothing that the order does not name. */
   readonly strict: boolean;
+  /** Firmware looks for the signature of a floppy's boot sector. */
+  readonly checksFloppy: boolean;
 }
 
 export const DEFAULT_BOOT: BootOptions = {
@@ -20,6 +22,7 @@ export const DEFAULT_BOOT: BootOptions = {
   splashTimeMs: undefined,
   rebootTimeoutMs: undefined,
   strict: false,
+  checksFloppy: true,
 };
 
 /** CMOS codes of drive letters as PC firmware of this kind reads them. */

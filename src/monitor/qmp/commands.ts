@@ -1,5 +1,14 @@
 /** The commands of the control protocol: one row each, with the types of its arguments (`query-qmp-schema` shows the same table). */
 import {
+  blockdevAdd,
+  blockdevDel,
+  blockResize,
+  changeMedium,
+  queryBlock,
+  queryBlockStats,
+  queryNodes,
+} from '../../system/block-control.ts';
+import {
   cpuModels,
   devicePropertyList,
   listQomTypes,
@@ -7,7 +16,8 @@ import {
   parseDeviceAdd,
 } from '../../system/device-info.ts';
 import type { RunState } from '../../system/lifecycle.ts';
-import type { MachineClient } from '../../system/machine-client.ts';
+import type { MachineControl } from '../../system/machine-client.ts';
+import type { ObjectStore } from '../../system/objects.ts';
 import { type MonitorContext, runCommand, saveScreen } from '../commands.ts';
 import { qmpError } from './errors.ts';
 import type { Json, JsonObject } from './json.ts';
@@ -18,6 +28,9 @@ import { versionInfo } from './version.ts';
 export interface QmpContext extends MonitorContext {
   /** Character devices by id, with their kind. */
   readonly chardevs: ReadonlyArray<{ readonly id: string; readonly kind: string }>;
+  readonly objects: ObjectStore;
+  /** `--preconfig`: only what is marked so works until `x-exit-preconfig`. */
+  readonly preconfig: { isActive: boolean };
   writeFile(path: string, bytes: Uint8Array): Promise<void>;
 }
 
@@ -40,6 +53,8 @@ export interface QmpCommand {
   readonly arguments: Readonly<Record<string, ArgumentType>>;
   /** Takes arguments that are not listed, too. */
   readonly open?: boolean;
+  /** Works under `--preconfig`. */
+  readonly early?: boolean;
   /** May overtake others (`exec-oob`). */
   readonly oob?: boolean;
   run(context: QmpContext, args: JsonObject): Promise<Json> | Json;
@@ -52,6 +67,8 @@ const command = (args: QmpCommand['arguments'], run: QmpCommand['run']): QmpComm
   run,
 });
 
+const early = (row: QmpCommand): QmpCommand => ({ ...row, early: true });
+
 /** Runs an action whose answer is `{}`. */
 async function done(action: Promise<unknown>): Promise<Json> {
   await action;
@@ -62,7 +79,7 @@ async function done(action: Promise<unknown>): Promise<Json> {
 const remote = (args: QmpCommand['arguments'], name: string): QmpCommand =>
   command(args, (c, values) => onMachine(c.machine, name, values));
 
-async function onMachine(machine: MachineClient, name: string, args: JsonObject): Promise<Json> {
+async function onMachine(machine: MachineControl, name: string, args: JsonObject): Promise<Json> {
   return (await machine.request('control', { command: name, args })) as Json;
 }
 
@@ -75,14 +92,24 @@ const STATUS: Readonly<Record<RunState, string>> = {
 };
 
 export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
-  qmp_capabilities: command({ enable: 'array?' }, () => NONE),
-  'query-version': query((c) => versionInfo(c.version)),
-  'query-commands': query(() => Object.keys(QMP_COMMANDS).map((name) => ({ name }))),
+  qmp_capabilities: early(command({ enable: 'array?' }, () => NONE)),
+  'query-version': early(query((c) => versionInfo(c.version))),
+  'query-commands': early(query(() => Object.keys(QMP_COMMANDS).map((name) => ({ name })))),
+  'x-exit-preconfig': early(
+    query((c) => {
+      if (!c.preconfig.isActive)
+        throw qmpError('The command is permitted only before machine initialization');
+      c.preconfig.isActive = false;
+      return done(c.machine.request('resume', NONE));
+    }),
+  ),
   'query-events': query(() => QMP_EVENTS.map((name) => ({ name }))),
-  'query-status': query((c) => {
-    const status = STATUS[c.machine.state];
-    return { running: status === 'running', singlestep: false, status };
-  }),
+  'query-status': early(
+    query((c) => {
+      const status = STATUS[c.machine.state];
+      return { running: status === 'running', singlestep: false, status };
+    }),
+  ),
   'query-name': query((c) => (c.machine.config.name === '' ? {} : { name: c.machine.config.name })),
   'query-kvm': query((c) => {
     const enabled = c.machine.accelerator === 'kvm';
@@ -93,14 +120,17 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
   'query-machines': query(() => machineList()),
   'query-current-machine': query(() => ({ 'wakeup-suspend-support': false })),
   'query-cpus-fast': remote(NONE, 'query-cpus-fast'),
-  'query-hotpluggable-cpus': query(() => [
-    {
-      type: 'qemu64-x86_64-cpu',
-      'vcpus-count': 1,
-      props: { 'socket-id': 0, 'core-id': 0, 'thread-id': 0 },
-      'qom-path': '/machine/unattached/device[0]',
-    },
-  ]),
+  'query-hotpluggable-cpus': query((c) => {
+    if (c.machine.config.isEmpty) throw qmpError('machine does not support hot-plugging CPUs');
+    return [
+      {
+        type: 'qemu64-x86_64-cpu',
+        'vcpus-count': 1,
+        props: { 'socket-id': 0, 'core-id': 0, 'thread-id': 0 },
+        'qom-path': '/machine/unattached/device[0]',
+      },
+    ];
+  }),
   'query-cpu-definitions': query(() =>
     cpuModels().map((name) => ({
       name,
@@ -126,34 +156,54 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
   })),
   'query-iothreads': query(() => []),
   'query-memory-devices': query(() => []),
-  'query-memdev': query(() => []),
+  'query-memdev': query((c) => memoryDevices(c)),
+  'object-add': {
+    arguments: { 'qom-type': 'str', id: 'str' },
+    open: true,
+    run: (c, args) => {
+      c.objects.add(args);
+      return NONE;
+    },
+  },
+  'object-del': command({ id: 'str' }, (c, args) => {
+    c.objects.remove(args['id'] as string);
+    return NONE;
+  }),
+  'migrate-pause': {
+    ...query(() => {
+      throw qmpError('migrate-pause is currently only supported during postcopy-active state');
+    }),
+    oob: true,
+  },
   'query-chardev': query((c) =>
     c.chardevs.map(({ id, kind }) => ({ label: id, filename: kind, 'frontend-open': true })),
   ),
   'query-chardev-backends': query(() => ['file', 'null', 'pty', 'socket', 'stdio'].map((name) => ({ name }))),
   'query-pci': remote(NONE, 'query-pci'),
-  'query-block': remote(NONE, 'query-block'),
-  'query-blockstats': command({ 'query-nodes': 'bool?' }, () => []),
+  'query-block': query((c) => queryBlock(c)),
+  'query-blockstats': command({ 'query-nodes': 'bool?' }, (c) => queryBlockStats(c)),
   'query-block-jobs': query(() => []),
-  'query-named-block-nodes': command({ flat: 'bool?' }, (c) =>
-    onMachine(c.machine, 'query-named-block-nodes', {}),
-  ),
+  'query-named-block-nodes': command({ flat: 'bool?' }, (c, args) => queryNodes(c, args['flat'] === true)),
   'query-jobs': query(() => []),
   'query-balloon': remote(NONE, 'query-balloon'),
   'query-rx-filter': command({ name: 'str?' }, () => []),
   'query-tpm': query(() => []),
   'query-tpm-models': query(() => []),
   'query-tpm-types': query(() => []),
-  'query-vnc-servers': query(() => []),
+  'query-vnc-servers': query(() => {
+    throw qmpError("The feature 'vnc' is not enabled");
+  }),
   'query-mice': query(() => [{ name: 'QEMU PS/2 Mouse', index: 2, current: true, absolute: false }]),
   'query-migrate': query(() => ({})),
   'query-migrate-capabilities': query(() => []),
   'query-dump': query(() => ({ status: 'none', completed: 0, total: 0 })),
   'query-replay': query(() => ({ mode: 'none', icount: 0 })),
-  'query-acpi-ospm-status': query(() => []),
+  'query-acpi-ospm-status': query(() => {
+    throw qmpError('command is not supported, missing ACPI device');
+  }),
   'query-vm-generation-id': remote(NONE, 'query-vm-generation-id'),
   'query-command-line-options': command({ option: 'str?' }, () => []),
-  'query-qmp-schema': query(() => qmpSchema(QMP_COMMANDS, QMP_EVENTS)),
+  'query-qmp-schema': early(query(() => qmpSchema(QMP_COMMANDS, QMP_EVENTS))),
   'query-display-options': query(() => ({ type: 'none' })),
   balloon: remote({ value: 'int' }, 'balloon'),
   stop: query((c) => done(c.machine.request('pause', NONE))),
@@ -164,11 +214,13 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
     throw qmpError('wake-up from suspend is not supported by this guest');
   }),
   'inject-nmi': query((c) => done(c.machine.request('nmi', NONE))),
-  quit: query((c) => {
-    // The answer goes out first.
-    setImmediateLike(() => c.quit());
-    return NONE;
-  }),
+  quit: early(
+    query((c) => {
+      // The answer goes out first.
+      setImmediateLike(() => c.quit());
+      return NONE;
+    }),
+  ),
   device_add: {
     arguments: { driver: 'str', id: 'str?', bus: 'str?' },
     open: true,
@@ -179,11 +231,36 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
   'blockdev-add': {
     arguments: { driver: 'str', 'node-name': 'str?' },
     open: true,
-    run: (c, args) => onMachine(c.machine, 'blockdev-add', args),
+    run: (c, args) => blockdevAdd(c, args),
   },
-  'blockdev-del': remote({ 'node-name': 'str' }, 'blockdev-del'),
+  'blockdev-del': command({ 'node-name': 'str' }, (c, args) => blockdevDel(c, args['node-name'] as string)),
   eject: remote({ device: 'str?', id: 'str?', force: 'bool?' }, 'eject'),
-  'qom-list': remote({ path: 'str' }, 'qom-list'),
+  'blockdev-open-tray': remote({ device: 'str?', id: 'str?', force: 'bool?' }, 'blockdev-open-tray'),
+  'blockdev-close-tray': remote({ device: 'str?', id: 'str?' }, 'blockdev-close-tray'),
+  'blockdev-remove-medium': remote({ id: 'str' }, 'blockdev-remove-medium'),
+  'blockdev-insert-medium': remote({ id: 'str', 'node-name': 'str' }, 'blockdev-insert-medium'),
+  'blockdev-change-medium': command(
+    {
+      device: 'str?',
+      id: 'str?',
+      filename: 'str',
+      format: 'str?',
+      force: 'bool?',
+      'read-only-mode': 'str?',
+    },
+    (c, args) => changeMedium(c, args, args['filename'] as string, args['format'] as string | undefined),
+  ),
+  block_resize: command({ device: 'str?', 'node-name': 'str?', size: 'int' }, (c, args) =>
+    blockResize(c, args),
+  ),
+  'qom-list': command({ path: 'str' }, (c, args) => {
+    const path = (args['path'] as string).replace(/\/+$/, '');
+    if (path !== '/objects') return onMachine(c.machine, 'qom-list', args);
+    return [
+      { name: 'type', type: 'string' },
+      ...c.objects.all.map(({ id, type }) => ({ name: id, type: `child<${type}>` })),
+    ];
+  }),
   'qom-get': remote({ path: 'str', property: 'str' }, 'qom-get'),
   'qom-set': remote({ path: 'str', property: 'str', value: 'any' }, 'qom-set'),
   'qom-list-types': command({ implements: 'str?', abstract: 'bool?' }, (_c, args) =>
@@ -243,6 +320,8 @@ export function runQmpCommand(
   const row = Object.hasOwn(QMP_COMMANDS, name) ? QMP_COMMANDS[name] : undefined;
   if (row === undefined) throw qmpError(`The command ${name} has not been found`, 'CommandNotFound');
   if (urgent && row.oob !== true) throw qmpError(`The command ${name} does not support OOB`);
+  if (context.preconfig.isActive && row.early !== true)
+    throw qmpError(`The command '${name}' isn't permitted in 'preconfig' state`);
   checkArguments(row, args);
   return row.run(context, args);
 }
@@ -283,6 +362,24 @@ function fits(type: keyof typeof TYPE_NAMES, value: Json): boolean {
     case 'object':
       return typeof value === 'object' && value !== null && !Array.isArray(value);
   }
+}
+
+/** The machine's RAM and what `-object memory-backend-…` made. */
+function memoryDevices({ machine, objects }: QmpContext): Json {
+  const common = {
+    merge: true,
+    dump: true,
+    prealloc: false,
+    share: false,
+    'host-nodes': [],
+    policy: 'default',
+  };
+  const { isEmpty, memoryBytes } = machine.config;
+  const own = { id: isEmpty ? 'ram' : 'pc.ram', size: memoryBytes, ...common };
+  const further = objects.all
+    .filter(({ type }) => type.startsWith('memory-backend-'))
+    .map(({ id, properties }) => ({ id, size: properties['size'] as number, ...common }));
+  return [...(memoryBytes > 0 ? [own] : []), ...further];
 }
 
 const DEFAULT_HOLD_MS = 100;

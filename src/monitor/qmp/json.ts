@@ -21,6 +21,8 @@ export type JsonItem =
 /** Longest message in bytes and deepest nesting that a peer may send. */
 const MAX_MESSAGE = 64 * 2 ** 20;
 const MAX_DEPTH = 1024;
+const MAX_SCALAR = 64;
+const WHITE: ReadonlySet<string> = new Set([' ', '\t', '\r', '\n']);
 
 export function isObject(value: Json | undefined): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -32,6 +34,10 @@ export class JsonStream {
   #depth = 0;
   #quote = '';
   #escaped = false;
+  /** Letters and digits outside of any message. */
+  #scalar = '';
+  /** After a mistake outside of any message, up to white space. */
+  #recovering = false;
 
   /** The messages that `bytes` completes. */
   push(bytes: Uint8Array): JsonItem[] {
@@ -48,9 +54,11 @@ export class JsonStream {
     const char = String.fromCharCode(byte);
     if (this.#quote !== '') return this.#inString(char, byte);
     if (this.#depth === 0) {
-      if (byte <= 0x20) return undefined;
-      if (char !== '{' && char !== '[') return this.#stray(char);
+      if (char !== '{' && char !== '[') return this.#outermost(char, byte);
+      this.#scalar = '';
+      this.#recovering = false;
     }
+    if (byte < 0x20 && !WHITE.has(char)) return this.#fail('control character in the input');
     this.#text += char;
     if (char === '"' || char === "'") this.#quote = char;
     else if (char === '{' || char === '[')
@@ -68,10 +76,30 @@ export class JsonStream {
     return undefined;
   }
 
-  /** A scalar or a closing bracket outside of any message: one mistake for each run of them. */
-  #stray(char: string): JsonItem | undefined {
-    if (this.#text !== '') return undefined;
+  /** Outside of any message: a scalar ends with white space; of what can be nothing, each run is one mistake. */
+  #outermost(char: string, byte: number): JsonItem | undefined {
+    if (WHITE.has(char)) {
+      const word = this.#scalar;
+      this.#scalar = '';
+      this.#recovering = false;
+      return word === '' ? undefined : this.#scalarValue(word);
+    }
+    if (this.#recovering) return undefined;
+    if (/[\w.+-]/.test(char) && byte < 0x80 && this.#scalar.length < MAX_SCALAR) {
+      this.#scalar += char;
+      return undefined;
+    }
+    this.#scalar = '';
+    this.#recovering = true;
     return { kind: 'error', reason: `unexpected '${char}'` };
+  }
+
+  #scalarValue(word: string): JsonItem {
+    try {
+      return { kind: 'value', value: parseJson(word) };
+    } catch (error) {
+      return { kind: 'error', reason: (error as Error).message };
+    }
   }
 
   #complete(): JsonItem {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { CharStream, CharStreamClient } from '../../chardev/char-stream.ts';
-import type { MachineClient } from '../../system/machine-client.ts';
+import type { MachineControl } from '../../system/machine-client.ts';
+import { ObjectStore } from '../../system/objects.ts';
 import { UserError } from '../../util/errors.ts';
 import type { QmpContext } from './commands.ts';
 import { type JsonItem, JsonStream, parseJson, printJson } from './json.ts';
@@ -75,12 +76,14 @@ function fakeContext(requests: string[]): QmpContext {
       if (params.command === 'device_del') throw new UserError('DeviceNotFound', "Device 'x' not found");
       return null;
     },
-  } as unknown as MachineClient;
+  } as unknown as MachineControl;
   return {
     machine,
     version: 'Lyrebird version 1.2.3',
     quit: () => {},
     chardevs: [],
+    objects: new ObjectStore(),
+    preconfig: { isActive: false },
     writeFile: async () => {},
   };
 }

@@ -12,7 +12,8 @@ export interface CpuOption {
 }
 
 /** Words that ask for what is the case anyway. */
-const HARMLESS = /^(check(=on)?|migratable=(on|off)|host-phys-bits=on|kvm=(on|off)|l3-cache=(on|off))$/;
+const HARMLESS =
+  /^(check(=on)?|migratable=(on|off)|host-phys-bits=on|kvm=(on|off)|l3-cache=(on|off)|apic-id=0)$/;
 
 export function parseCpuOption(text: string): CpuOption {
   const [name = '', ...options] = text.split(',');

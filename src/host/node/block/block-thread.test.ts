@@ -51,13 +51,15 @@ class Rig {
     this.channel = new BlockChannel(thread.start.channel, this.ram.buffer, { onStop: () => this.stops++ });
     // the kick word lies in the machine's memory, behind what the tests use
     thread.attach({
+      ram: this.ram.buffer as SharedArrayBuffer,
       kick: { buffer: this.ram.buffer as SharedArrayBuffer, byteOffset: this.ram.length - 4, bits: 1 },
       control: this.#doorbell,
     });
   }
 
   backend(id: string): BlockBackend {
-    const drive = this.#thread.start.drives.find(({ config }) => config.id === id)!;
+    const { drives, nodes } = this.#thread.start;
+    const drive = [...drives, ...nodes].find(({ config }) => config.id === id)!;
     return this.channel.createBackend(drive.medium, drive.config);
   }
 

@@ -4,10 +4,12 @@ import type { BlockConfig, DriveConfig } from '../../../block/drive-config.ts';
 import type { MediumInfo } from '../../../block/io/block-channel.ts';
 import { createChannelBuffer } from '../../../block/io/channel-layout.ts';
 import type {
+  BlockInfo,
   BlockReply,
   BlockRequest,
   BlockStart,
   OpenedDrive,
+  OpenedDrives,
   OpenedShare,
 } from '../../../block/io/protocol.ts';
 import type { NodeOptions } from '../../../block/node-options.ts';
@@ -25,22 +27,26 @@ type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
 
 export class NodeBlockThread implements BlockPort {
   readonly start: BlockStart;
-  readonly #worker: Worker;
+  readonly #warn: (text: string) => void;
+  /** Started with the first request. */
+  #worker: Worker | undefined;
+  #machine: MachineWakeUp | undefined;
   readonly #words: Int32Array;
   readonly #waiting = new Map<number, Waiting>();
   #nextId = 1;
   #closing: Promise<void> | undefined;
 
-  /** Opens all drives. `UserError` for the first that cannot be. */
+  /** Opens all drives. `UserError` for the first that cannot be. Without drives the thread only starts when one is added. */
   static async open(config: BlockConfig, warn: (text: string) => void): Promise<NodeBlockThread> {
     const channel = createChannelBuffer();
     const thread = new NodeBlockThread(channel, warn);
+    if (isEmpty(config)) return thread;
     try {
-      const drives = (await thread.#request({ kind: 'open', config })) as OpenedDrive[];
+      const opened = (await thread.#request({ kind: 'open', config })) as OpenedDrives;
       const shares: OpenedShare[] = [];
       for (const share of config.shares ?? [])
         shares.push({ id: share.id, handle: (await thread.#request({ kind: 'share', share })) as number });
-      return Object.assign(thread, { start: { channel, drives, shares } });
+      return Object.assign(thread, { start: { channel, ...opened, shares } });
     } catch (error) {
       await thread.close().catch(() => {});
       throw error;
@@ -48,30 +54,50 @@ export class NodeBlockThread implements BlockPort {
   }
 
   private constructor(channel: SharedArrayBuffer, warn: (text: string) => void) {
-    this.start = { channel, drives: [], shares: [] };
+    this.start = { channel, drives: [], nodes: [], shares: [] };
     this.#words = new Int32Array(channel, 0, 1);
-    const workerData: BlockWorkerData = { channel };
-    this.#worker = startWorker('block-worker', { workerData });
-    this.#worker.on('message', (reply: BlockReply) => this.#onReply(reply, warn));
-    this.#worker.on('error', (error) => this.#fail(error));
-    this.#worker.on('exit', () => this.#fail(new AssertionError('the I/O thread has ended')));
+    this.#warn = warn;
+  }
+
+  #startWorker(): Worker {
+    const workerData: BlockWorkerData = { channel: this.start.channel };
+    const worker = startWorker('block-worker', { workerData });
+    worker.on('message', (reply: BlockReply) => this.#onReply(reply));
+    worker.on('error', (error) => this.#fail(error));
+    worker.on('exit', () => this.#fail(new AssertionError('the I/O thread has ended')));
+    this.#worker = worker;
+    if (this.#machine !== undefined) this.#attach(this.#machine);
+    return worker;
   }
 
   attach(machine: MachineWakeUp): void {
-    const { kick, control } = machine;
-    void this.#request({
-      kind: 'attach',
-      machine: { ram: kick.buffer, doorbell: control, doorbellOffset: 0, kick },
-    });
+    this.#machine = machine;
+    if (this.#worker !== undefined) this.#attach(machine);
   }
 
-  /** Another medium for a drive, `node` undefined: none. Resolves with what the machine thread must be told. */
-  async change(drive: DriveConfig, handle: number | undefined): Promise<MediumInfo | undefined> {
-    return (await this.#request({ kind: 'change', drive, handle })) as MediumInfo | undefined;
+  #attach({ ram, kick, control }: MachineWakeUp): void {
+    void this.#request({ kind: 'attach', machine: { ram, doorbell: control, doorbellOffset: 0, kick } });
   }
 
-  async addNode(node: NodeOptions, option: string): Promise<void> {
-    await this.#request({ kind: 'add', node, option });
+  async openDrive(drive: DriveConfig): Promise<OpenedDrive> {
+    return (await this.#request({ kind: 'drive', drive })) as OpenedDrive;
+  }
+
+  async release(handle: number): Promise<void> {
+    await this.#request({ kind: 'release', handle });
+  }
+
+  async resize(handle: number, sizeBytes: number): Promise<MediumInfo> {
+    return (await this.#request({ kind: 'resize', handle, sizeBytes })) as MediumInfo;
+  }
+
+  async info(): Promise<BlockInfo> {
+    if (this.#worker === undefined) return { nodes: [], media: [] };
+    return (await this.#request({ kind: 'info' })) as BlockInfo;
+  }
+
+  async addNode(node: NodeOptions, option: string): Promise<OpenedDrive> {
+    return (await this.#request({ kind: 'add', node, option })) as OpenedDrive;
   }
 
   async removeNode(nodeName: string): Promise<void> {
@@ -85,6 +111,7 @@ export class NodeBlockThread implements BlockPort {
   }
 
   async #close(): Promise<void> {
+    if (this.#worker === undefined) return;
     try {
       await this.#request({ kind: 'close' });
     } finally {
@@ -94,16 +121,17 @@ export class NodeBlockThread implements BlockPort {
 
   #request(request: WithoutId<BlockRequest>): Promise<unknown> {
     const id = this.#nextId++;
+    const worker = this.#worker ?? this.#startWorker();
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.#worker.postMessage({ ...request, id });
+      worker.postMessage({ ...request, id });
       Atomics.add(this.#words, 0, 1);
       Atomics.notify(this.#words, 0);
     });
   }
 
-  #onReply(reply: BlockReply, warn: (text: string) => void): void {
-    if (reply.kind === 'warning') return warn(reply.text);
+  #onReply(reply: BlockReply): void {
+    if (reply.kind === 'warning') return this.#warn(reply.text);
     const waiting = this.#waiting.get(reply.id);
     this.#waiting.delete(reply.id);
     if (reply.kind === 'done') waiting?.resolve(reply.value as never);
@@ -115,4 +143,9 @@ export class NodeBlockThread implements BlockPort {
     for (const waiting of this.#waiting.values()) waiting.reject(error);
     this.#waiting.clear();
   }
+}
+
+/** Nothing to open. */
+export function isEmpty({ drives, blockdevs, shares = [] }: BlockConfig): boolean {
+  return drives.length === 0 && blockdevs.length === 0 && shares.length === 0;
 }
