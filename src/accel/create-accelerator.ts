@@ -101,6 +101,7 @@ function createKvm(options: AcceleratorOptions, irqchip: IrqchipMode): Accelerat
       irqchip,
       ram: memory.ram,
       buses,
+      topology: options.topology,
       log,
       doorbell,
       startVcpuThread: (start) => kvm.startVcpuThread(start),

@@ -6,7 +6,7 @@
 //     node inside.mjs qemu                         a reference: the same boot under QEMU's KVM, if the testbed has it
 
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 
 const [scenario, ...options] = process.argv.slice(2);
@@ -193,6 +193,33 @@ async function qemu() {
   await guest.powerOff();
 }
 
+/** Processes by turns whose guest says one character and ends: what comes before the first guest instruction. */
+async function start() {
+  const rounds = Number(options[0] ?? 3);
+  const firmware = ['-L', '/q/fw', '-nodefaults', '-accel', 'kvm'];
+  const machine = ['-m', '64', '-display', 'none', '-monitor', 'none', '-serial', 'stdio', '-no-reboot'];
+  // A firmware whose first instructions say "!": mov dx, 0x3f8; mov al, '!'; out dx, al; mov dx, 0xf4; out dx, al; hlt
+  const rom = Buffer.alloc(0x1_0000);
+  rom.set([0xba, 0xf8, 0x03, 0xb0, 0x21, 0xee, 0xba, 0xf4, 0x00, 0xee, 0xf4], 0xff00);
+  rom.set([0xe9, 0x0d, 0xff], 0xfff0); // jmp to them
+  writeFileSync('/tmp/first.rom', rom);
+  const exit = ['-device', 'isa-debug-exit,iobase=0xf4,iosize=0x4', '-bios', '/tmp/first.rom'];
+  const makers = {
+    qemu: () => new Guest('/q/qemu', [...firmware, ...machine, ...exit], { LD_LIBRARY_PATH: '/q/lib:/lib' }),
+    lyrebird: () => new Guest(process.execPath, ['bin/lyrebird-kvm', ...machine, ...exit]),
+  };
+  for (let round = 0; round < rounds; round++) {
+    for (const [name, make] of Object.entries(makers)) {
+      console.log(`@begin ${name}`);
+      const guest = make();
+      await guest.expect('!');
+      console.log(`@end ${name}`);
+      console.log(`  ${name}: first guest instruction after ${seconds(guest.startedMs)}`);
+      await guest.exited;
+    }
+  }
+}
+
 /** Boots of QEMU and Lyrebird by turns; options: number of rounds, then the machine's. */
 async function speed() {
   const rounds = Number(options[0] ?? 3);
@@ -258,7 +285,14 @@ function threadTimes(pid) {
     .join(', ');
 }
 
-const scenarios = { speed, boot, pause, switch: switchAccelerators, qemu };
+const scenarios = {
+  start,
+  speed,
+  boot,
+  pause,
+  switch: switchAccelerators,
+  qemu,
+};
 try {
   await scenarios[scenario]();
   console.log(`  ${scenario} ${options.join(' ')}: ok`);

@@ -255,7 +255,7 @@ test("too many processors and features that are missing are the user's to know",
   if (skipWithoutKvm(t)) return;
   assert.throws(() => createRig('hlt', { cpus: 100_000 }), UserError);
   const supported = [{ leaf: 1, subleaf: 0, hasSubleaf: false, eax: 0, ebx: 0, ecx: 1, edx: 1 }];
-  const options = { supported, irqchip: 'off', tscDeadline: true, apicId: 0, cpus: 1 } as const;
+  const options = { supported, irqchip: 'off', tscDeadline: true, topology: { apicId: 0, cpus: 1 } } as const;
   assert.ok(isSupported('fpu', options) && isSupported('sse3', options) && !isSupported('aes', options));
   assert.ok(!isSupported('x2apic', options) && isSupported('x2apic', { ...options, irqchip: 'on' }));
   const model = parseCpu('qemu64');

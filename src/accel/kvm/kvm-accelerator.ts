@@ -4,6 +4,7 @@
  */
 import type { AcceleratedIrqs } from '../../core/cpu-ports.ts';
 import type { CpuModel } from '../../target/x86/cpu-models.ts';
+import type { CpuTopology } from '../../target/x86/cpuid.ts';
 import { UserError } from '../../util/errors.ts';
 import type { Doorbell } from '../../util/ring.ts';
 import type { Accelerator, KickWord, RamRange, VcpuBus, VcpuExit } from '../accelerator.ts';
@@ -27,6 +28,8 @@ export interface KvmOptions {
   /** RAM and ROM of the guest, in shared memory. */
   readonly ram: Uint8Array;
   readonly buses: readonly VcpuBus[];
+  /** Of each vCPU; absent: one package of as many cores. */
+  readonly topology?: readonly CpuTopology[];
   readonly log: { write(text: string): void };
   readonly doorbell: Doorbell;
   /** Starts a thread that calls `runVcpuThread(start)`. */
@@ -91,7 +94,7 @@ export class KvmAccelerator implements Accelerator, KvmVcpuOwner {
     this.kernelIrqchip = this.#createIrqchip();
     if (this.irqchip !== 'off')
       this.irqs = this.kernelIrqchip ?? new SplitIrqchip(this.#vm, () => this.vcpus);
-    this.vcpus = buses.map((bus, index) => new KvmVcpu(index, this.#vm.createVcpu(index), bus, this));
+    this.vcpus = buses.map((bus, index) => new KvmVcpu(index, this.#vm.createVcpu(options.topology?.[index]?.apicId ?? index), bus, this));
     this.#current = this.vcpus[0]!;
     this.#setCpuid(options);
     this.#threads.register(0, this.vcpus[0]!.fd.runAddress);
@@ -118,16 +121,17 @@ export class KvmAccelerator implements Accelerator, KvmVcpuOwner {
   #setCpuid(options: KvmOptions): void {
     const { model } = options;
     const supported = this.#device.supportedCpuid();
-    const base: Omit<CpuidOptions, 'apicId'> = {
+    const topology = (index: number): CpuTopology =>
+      options.topology?.[index] ?? { apicId: index, cpus: this.vcpus.length };
+    const base: Omit<CpuidOptions, 'topology'> = {
       supported,
       irqchip: this.irqchip,
       hideKvm: options.hideKvm === true,
       tscDeadline: this.#device.capability(x86.KVM_CAP_TSC_DEADLINE_TIMER) !== 0,
-      cpus: this.vcpus.length,
     };
-    if (model !== 'host') this.#reportMissing(missingFeatures(model, { ...base, apicId: 0 }), options);
+    if (model !== 'host') this.#reportMissing(missingFeatures(model, { ...base, topology: topology(0) }), options);
     for (const cpu of this.vcpus) {
-      const rows = kvmCpuid(model, { ...base, apicId: cpu.index });
+      const rows = kvmCpuid(model, { ...base, topology: topology(cpu.index) });
       cpu.fd.setCpuid(encodeCpuid(rows));
       cpu.signature = rows.find(({ leaf }) => leaf === 1)?.eax ?? 0x600;
     }
@@ -345,7 +349,7 @@ export class KvmAccelerator implements Accelerator, KvmVcpuOwner {
 
   dispose(): void {
     this.#system.deleteTimer(this.#timer);
-    for (const cpu of this.vcpus.slice(1)) this.#threads.quit(cpu.index);
+    this.#threads.end();
     for (const cpu of this.vcpus) cpu.fd.close();
     this.#vm.close();
     this.#device.close();

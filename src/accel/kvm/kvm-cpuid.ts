@@ -2,7 +2,7 @@
 
 import { FEATURE_BITS } from '../../target/x86/cpu-features.ts';
 import type { CpuModel } from '../../target/x86/cpu-models.ts';
-import { type CpuidRow, cpuidRows } from '../../target/x86/cpuid.ts';
+import { type CpuidRow, type CpuTopology, cpuidRows, packageBits, topologyRows } from '../../target/x86/cpuid.ts';
 import type { CpuidEntry } from './ioctls/kvm-device.ts';
 
 export type IrqchipMode = 'on' | 'split' | 'off';
@@ -12,8 +12,8 @@ export interface CpuidOptions {
   readonly irqchip: IrqchipMode;
   /** KVM_CAP_TSC_DEADLINE_TIMER. */
   readonly tscDeadline: boolean;
-  readonly apicId: number;
-  readonly cpus: number;
+  /** The place of the vCPU in the machine. */
+  readonly topology: CpuTopology;
   /** The guest is not told that it runs under KVM. */
   readonly hideKvm?: boolean;
 }
@@ -48,8 +48,10 @@ export function isSupported(feature: string, options: CpuidOptions): boolean {
     default: {
       const at = FEATURE_BITS.get(feature);
       if (at === undefined) return false;
-      const rows = options.supported.filter(({ leaf, subleaf }) => leaf === at.leaf && subleaf === 0);
-      return rows.some((row) => ((row[at.register] >>> at.bit) & 1) !== 0);
+      const { leaf, register, bit } = at;
+      return options.supported.some(
+        (row) => row.leaf === leaf && row.subleaf === 0 && ((row[register] >>> bit) & 1) !== 0,
+      );
     }
   }
 }
@@ -67,7 +69,7 @@ export function kvmCpuid(model: CpuModel | 'host', options: CpuidOptions): Cpuid
 
 function modelRows(model: CpuModel, options: CpuidOptions): CpuidEntry[] {
   const features = new Set([...model.features].filter((feature) => isSupported(feature, options)));
-  const rows = cpuidRows({ ...model, features }, { apicId: options.apicId, cpus: options.cpus });
+  const rows = cpuidRows({ ...model, features }, options.topology);
   return rows.filter(({ leaf }) => !OWN_LEAVES.has(leaf)).map((row) => withXsave(toEntry(row), options));
 }
 
@@ -83,29 +85,51 @@ function withXsave(entry: CpuidEntry, _options: CpuidOptions): CpuidEntry {
 
 /** The host's rows with this vCPU's place in them. */
 function hostRows(options: CpuidOptions): CpuidEntry[] {
-  const { apicId, cpus, supported } = options;
+  const { topology, supported } = options;
+  const { apicId, cpus } = topology;
+  const bits = packageBits(topology);
   const rows = supported.filter(({ leaf }) => leaf >>> 16 !== 0x4000 && leaf !== 0xb && leaf !== 0x1f);
   const out = rows.map((row): CpuidEntry => {
     switch (row.leaf) {
       case 1:
         return { ...row, ...leaf1(row, options) };
       case 4:
-        return { ...row, eax: ((row.eax & 0x3fff) >>> 0) | (((cpus - 1) & 0x3f) << 26) };
+        return { ...row, eax: cacheSharing(row.eax, topology) };
       case 0x8000_0008:
-        return { ...row, ecx: cpus - 1 };
+        return { ...row, ecx: (bits << 12) | (cpus - 1) };
       case 0x8000_001e:
-        return { ...row, eax: apicId, ebx: apicId & 0xff, ecx: 0, edx: 0 };
+        return { ...row, eax: apicId, ebx: extendedCore(topology), ecx: apicId >> bits, edx: 0 };
       default:
         return row;
     }
   });
   const level = out.find(({ leaf }) => leaf === 0)?.eax ?? 0;
-  if (level >= 0xb) out.push(...topologyRows(apicId, cpus));
+  if (level >= 0xb) out.push(...topologyRows(topology).map(toEntry));
   return out;
 }
 
+/** Leaf 4 EAX: a package's cores, and that caches but the last are a core's own. */
+function cacheSharing(eax: number, topology: CpuTopology): number {
+  const bits = packageBits(topology);
+  const isShared = ((eax >>> 5) & 7) >= 3;
+  const coreBits = bits - threadBits(topology);
+  const sharing = isShared ? bits : threadBits(topology);
+  return ((((1 << coreBits) - 1) << 26) | (((1 << sharing) - 1) << 14) | (eax & 0x3fff)) >>> 0;
+}
+
+function threadBits({ threads = 1 }: CpuTopology): number {
+  return threads <= 1 ? 0 : 32 - Math.clz32(threads - 1);
+}
+
+/** Leaf 8000001EH EBX: the core within its package, and its threads. */
+function extendedCore(topology: CpuTopology): number {
+  const core = (topology.apicId & ((1 << packageBits(topology)) - 1)) >> threadBits(topology);
+  return core | (((topology.threads ?? 1) - 1) << 8);
+}
+
 function leaf1(row: CpuidEntry, options: CpuidOptions): Pick<CpuidEntry, 'ebx' | 'ecx' | 'edx'> {
-  const { apicId, cpus, irqchip, tscDeadline } = options;
+  const { irqchip, tscDeadline, topology } = options;
+  const { apicId, cpus } = topology;
   const inKernel = irqchip !== 'off';
   const cleared = row.ecx & ~(ECX_X2APIC | ECX_TSC_DEADLINE | ECX_OSXSAVE);
   const ecx =
@@ -113,20 +137,6 @@ function leaf1(row: CpuidEntry, options: CpuidOptions): Pick<CpuidEntry, 'ebx' |
   const edx = (row.edx & ~EDX_HTT) | EDX_APIC | (cpus > 1 ? EDX_HTT : 0);
   const ebx = (apicId << 24) | (cpus << 16) | (row.ebx & 0xffff);
   return { ebx: ebx >>> 0, ecx: ecx >>> 0, edx: edx >>> 0 };
-}
-
-function topologyRows(apicId: number, cpus: number): CpuidEntry[] {
-  const bits = cpus <= 1 ? 0 : 32 - Math.clz32(cpus - 1);
-  const row = (subleaf: number, eax: number, ebx: number, ecx: number): CpuidEntry => ({
-    leaf: 0xb,
-    subleaf,
-    hasSubleaf: true,
-    eax,
-    ebx,
-    ecx,
-    edx: apicId,
-  });
-  return [row(0, 0, 1, 0x100), row(1, bits, cpus, 0x201)];
 }
 
 /** What KVM offers guests that know it: signature and paravirtual features. */

@@ -35,16 +35,17 @@ const PARK_STEP_MS = 20;
 export class KvmThreads {
   readonly buffer: SharedArrayBuffer;
   readonly words: Int32Array;
-  readonly #system: KvmSystem;
+  readonly #system: () => KvmSystem;
   readonly #runs = new Map<number, Uint8Array>();
 
   static create(system: KvmSystem, vcpus: number): KvmThreads {
-    const threads = new KvmThreads(new SharedArrayBuffer(4 * (FIRST + vcpus * STRIDE)), system);
+    const threads = new KvmThreads(new SharedArrayBuffer(4 * (FIRST + vcpus * STRIDE)), () => system);
     threads.words[COUNT] = vcpus;
     return threads;
   }
 
-  constructor(buffer: SharedArrayBuffer, system: KvmSystem) {
+  /** `system` is asked for when a thread is to be interrupted. */
+  constructor(buffer: SharedArrayBuffer, system: () => KvmSystem) {
     this.buffer = buffer;
     this.words = new Int32Array(buffer);
     this.#system = system;
@@ -58,7 +59,7 @@ export class KvmThreads {
     const at = this.#at(index);
     this.words[at + RUN_LOW] = (runAddress % 2 ** 32) | 0;
     this.words[at + RUN_HIGH] = Math.floor(runAddress / 2 ** 32);
-    Atomics.store(this.words, at + THREAD, this.#system.threadId());
+    Atomics.store(this.words, at + THREAD, this.#system().threadId());
   }
 
   get requests(): number {
@@ -81,7 +82,7 @@ export class KvmThreads {
     const thread = Atomics.load(this.words, at + THREAD);
     if (thread === 0) return;
     this.#runOf(index)[RUN_IMMEDIATE_EXIT] = 1;
-    this.#system.interrupt(thread);
+    this.#system().interrupt(thread);
   }
 
   kickAll(): void {
@@ -90,6 +91,7 @@ export class KvmThreads {
 
   /** No vCPU is entered any more: to be called before threads are ended. */
   stop(): void {
+    if ((this.requests & REQUEST_STOP) !== 0) return;
     this.request(REQUEST_STOP);
     this.kickAll();
     for (let index = 1; index < this.words[COUNT]!; index++) this.#setState(index, QUIT);
@@ -118,6 +120,12 @@ export class KvmThreads {
       this.kick(index);
       Atomics.wait(this.words, at, RUNNING, PARK_STEP_MS);
     }
+  }
+
+  /** The machine thread has every vCPU and lets none run again: nobody needs to stop them. */
+  end(): void {
+    for (let index = 1; index < this.words[COUNT]!; index++) this.quit(index);
+    this.request(REQUEST_STOP);
   }
 
   /** Ends the thread of the vCPU. */
@@ -160,7 +168,7 @@ export class KvmThreads {
     if (run === undefined) {
       const at = this.#at(index);
       const address = (this.words[at + RUN_LOW]! >>> 0) + this.words[at + RUN_HIGH]! * 2 ** 32;
-      run = this.#system.view(address, RUN_HEAD_BYTES);
+      run = this.#system().view(address, RUN_HEAD_BYTES);
       this.#runs.set(index, run);
     }
     return run;

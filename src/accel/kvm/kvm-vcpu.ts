@@ -92,7 +92,7 @@ export class KvmVcpu implements Vcpu {
     const page = new Uint8Array(x86.LAPIC_SIZE);
     const view = new DataView(page.buffer);
     const set = (register: number, value: number): void => view.setUint32(register * 16, value >>> 0, true);
-    set(0x02, this.index << 24);
+    set(0x02, this.fd.id << 24);
     set(0x03, 0x5_0014);
     set(0x0e, 0xffff_ffff);
     set(0x0f, 0xff);

@@ -19,7 +19,7 @@ export interface VcpuThreadStart {
 /** Returns when the vCPU is to end. */
 export function runVcpuThread(start: VcpuThreadStart, system: KvmSystem): void {
   const { index, fd, doorbell } = start;
-  const threads = new KvmThreads(start.threads, system);
+  const threads = new KvmThreads(start.threads, () => system);
   threads.register(index, start.runAddress);
   const run = system.view(start.runAddress, start.runSize);
   while (threads.waitForRun(index)) {

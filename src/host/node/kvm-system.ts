@@ -34,9 +34,18 @@ const SIGSET_SIZE = 128;
 /** What the kernel knows of it. */
 const KERNEL_SIGSET_SIZE = 8;
 
+/** koffi looks for the file that fits this host; where it nearly always is it needs not look. */
+const USUAL_FILE = '@koromix/koffi-linux-x64/linux_x64/koffi.node';
+
 function loadKoffi(): Koffi {
+  const require = createRequire(import.meta.url);
   try {
-    return createRequire(import.meta.url)('koffi') as Koffi;
+    return require(USUAL_FILE) as Koffi;
+  } catch {
+    // another C library, or another way of installing
+  }
+  try {
+    return require('koffi') as Koffi;
   } catch (cause) {
     throw new UserError(
       'KvmNeedsKoffi',

@@ -1,6 +1,7 @@
 /** The machine thread and the ticker as `worker_threads`. */
 import type { Worker } from 'node:worker_threads';
 import type { KickWord } from '../../accel/accelerator.ts';
+import type { KvmSystem } from '../../accel/kvm/kvm-system.ts';
 import { KvmThreads } from '../../accel/kvm/kvm-threads.ts';
 import type { MachineThreads } from '../../system/machine-client.ts';
 import type { MachineMessage, MachineStart } from '../../system/protocol.ts';
@@ -47,7 +48,8 @@ export class NodeMachineThreads implements MachineThreads {
     process.off('exit', this.#stopVcpus);
     this.#stopVcpus = () => {};
     if (kick.thread === undefined) return kicker(kick);
-    const threads = new KvmThreads(kick.buffer, loadKvmSystem());
+    let system: KvmSystem | undefined;
+    const threads = new KvmThreads(kick.buffer, () => (system ??= loadKvmSystem()));
     this.#stopVcpus = () => threads.stop();
     process.on('exit', this.#stopVcpus);
     return () => {

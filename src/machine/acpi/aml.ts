@@ -42,7 +42,8 @@ export function pkgLength(bodyLength: number): Term {
 }
 
 function packaged(opcode: Term, body: Term): Term {
-  return [...opcode, ...pkgLength(body.length), ...body];
+  // `concat` copies; a spread would step through every byte at each level
+  return opcode.concat(pkgLength(body.length), body);
 }
 
 function littleEndian(value: number | bigint, bytes: number): number[] {
@@ -75,23 +76,23 @@ export function eisaId(id: string): Term {
 }
 
 export function buffer(bytes: Term): Term {
-  return packaged([0x11], [...integer(bytes.length), ...bytes]);
+  return packaged([0x11], integer(bytes.length).concat(bytes));
 }
 
 export function pack(...elements: readonly Term[]): Term {
-  return packaged([0x12], [elements.length, ...elements.flat()]);
+  return packaged([0x12], [elements.length].concat(...elements));
 }
 
 export function name(path: string, value: Term): Term {
-  return [0x08, ...nameString(path), ...value];
+  return [0x08].concat(nameString(path), value);
 }
 
 export function scope(path: string, ...terms: readonly Term[]): Term {
-  return packaged([0x10], [...nameString(path), ...terms.flat()]);
+  return packaged([0x10], nameString(path).concat(...terms));
 }
 
 export function device(path: string, ...terms: readonly Term[]): Term {
-  return packaged([EXT_OP_PREFIX, 0x82], [...nameString(path), ...terms.flat()]);
+  return packaged([EXT_OP_PREFIX, 0x82], nameString(path).concat(...terms));
 }
 
 export interface MethodOptions {
@@ -101,7 +102,7 @@ export interface MethodOptions {
 
 export function method(path: string, options: MethodOptions, ...terms: readonly Term[]): Term {
   const flags = (options.args ?? 0) | (options.serialized === true ? 8 : 0);
-  return packaged([0x14], [...nameString(path), flags, ...terms.flat()]);
+  return packaged([0x14], nameString(path).concat(flags, ...terms));
 }
 
 /** RegionSpace values of `operationRegion` (5.5.2.4). */
@@ -149,7 +150,7 @@ export const or = (a: Term, b: Term, to: Term = [0]): Term => [0x7d, ...a, ...b,
 export const less = (a: Term, b: Term): Term => [0x95, ...a, ...b];
 export const returns = (value: Term): Term => [0xa4, ...value];
 export const when = (condition: Term, ...terms: readonly Term[]): Term =>
-  packaged([0xa0], [...condition, ...terms.flat()]);
+  packaged([0xa0], condition.concat(...terms));
 export const otherwise = (...terms: readonly Term[]): Term => packaged([0xa1], terms.flat());
 export const equal = (a: Term, b: Term): Term => [0x93, ...a, ...b];
 export const isNot = (a: Term): Term => [0x92, ...a];

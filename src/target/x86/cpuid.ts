@@ -64,8 +64,17 @@ export function cpuTopologies(cpus: number, cores: number, threads: number): rea
   });
 }
 
+/** Leaf 0BH: the bits of an APIC id by level. */
+export function topologyRows(topology: CpuTopology): CpuidRow[] {
+  const { apicId, cpus, threads = 1 } = topology;
+  return [
+    row(0xb, bitsFor(threads), threads, 0x100, apicId, 0),
+    row(0xb, packageBits(topology), cpus, 0x201, apicId, 1),
+  ];
+}
+
 /** How many bits of an APIC id tell the processors of a package apart. */
-function packageBits({ cpus, threads = 1 }: CpuTopology): number {
+export function packageBits({ cpus, threads = 1 }: CpuTopology): number {
   return bitsFor(threads) + bitsFor(cpus / threads);
 }
 
@@ -128,8 +137,7 @@ function basicRows(model: CpuModel, topology: CpuTopology): CpuidRow[] {
     row(6, featureWord(model, 6, 'eax')),
     row(7, 0, featureWord(model, 7, 'ebx'), featureWord(model, 7, 'ecx'), featureWord(model, 7, 'edx'), 0),
     ...(model.features.has('xsave') ? xsaveRows(model) : []),
-    row(0xb, bitsFor(topology.threads ?? 1), topology.threads ?? 1, 0x100, topology.apicId, 0),
-    row(0xb, packageBits(topology), topology.cpus, 0x201, topology.apicId, 1),
+    ...topologyRows(topology),
     row(0x15, 1, 1, CLOCK_HZ),
     row(0x16, CLOCK_HZ / 1e6, CLOCK_HZ / 1e6, 100),
   ].filter((r) => r.leaf <= model.level);
