@@ -41,7 +41,7 @@ await build({
 await build({
   ...common,
   sourcemap: false,
-  entryPoints: { worker: 'dist/host/node/bundle-entry.js' },
+  entryPoints: { worker: 'dist/host/node/bundle-entry.js', launch: 'dist/cli/launch.js' },
   define: { 'import.meta.url': '__url' },
   banner: { js: 'const __url=require("node:url").pathToFileURL(__filename).href;' },
   outExtension: { '.js': '.cjs' },

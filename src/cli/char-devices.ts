@@ -36,7 +36,6 @@ export class DeviceOpener {
   readonly #onQuit: () => void;
   readonly #named = new Map<string, Backend>();
   readonly #opened: CharStream[] = [];
-  readonly #startMs = performance.now();
   #stdioUser: string | undefined;
 
   constructor(plan: RunPlan, onQuit: () => void) {
@@ -133,7 +132,7 @@ export class DeviceOpener {
   }
 
   #createMux(stream: CharStream): CharMux {
-    return new CharMux(stream, { onQuit: this.#onQuit, nowMs: () => performance.now() - this.#startMs });
+    return new CharMux(stream, { onQuit: this.#onQuit, nowMs: () => process.uptime() * 1000 });
   }
 
   async #openStream(spec: CharSpec, option: string, mux: boolean): Promise<CharStream> {

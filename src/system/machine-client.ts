@@ -126,6 +126,7 @@ export class MachineClient implements MachineControl {
   readonly #threads: MachineThreads;
   readonly #control = ControlChannel.create();
   readonly #ticker = TickerChannel.create();
+  #owesKick = false;
   readonly #parts: MachineParts;
   readonly #pumps: CharPump[] = [];
   readonly #events = new Emitter<LifecycleEvent>();
@@ -294,7 +295,8 @@ export class MachineClient implements MachineControl {
 
   #wake(): void {
     this.#control.doorbell.ring();
-    this.#kick?.();
+    if (this.#kick === undefined) this.#owesKick = true;
+    else this.#kick();
   }
 
   #flush(): void {
@@ -318,7 +320,7 @@ export class MachineClient implements MachineControl {
         this.#state = message.state;
         this.#parts.block?.attach({ ram: message.ram, kick: message.kick, control: this.#control.buffer });
         this.#threads.startTicker(this.#ticker.words, message.kick);
-        this.#wake(); // what was sent before there was a vCPU to kick
+        if (this.#owesKick) this.#wake(); // what was sent before there was a vCPU to kick
         this.#resolveStarted();
         break;
       case 'kick':

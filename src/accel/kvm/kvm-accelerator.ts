@@ -94,7 +94,10 @@ export class KvmAccelerator implements Accelerator, KvmVcpuOwner {
     this.kernelIrqchip = this.#createIrqchip();
     if (this.irqchip !== 'off')
       this.irqs = this.kernelIrqchip ?? new SplitIrqchip(this.#vm, () => this.vcpus);
-    this.vcpus = buses.map((bus, index) => new KvmVcpu(index, this.#vm.createVcpu(options.topology?.[index]?.apicId ?? index), bus, this));
+    this.vcpus = buses.map(
+      (bus, index) =>
+        new KvmVcpu(index, this.#vm.createVcpu(options.topology?.[index]?.apicId ?? index), bus, this),
+    );
     this.#current = this.vcpus[0]!;
     this.#setCpuid(options);
     this.#threads.register(0, this.vcpus[0]!.fd.runAddress);
@@ -129,7 +132,8 @@ export class KvmAccelerator implements Accelerator, KvmVcpuOwner {
       hideKvm: options.hideKvm === true,
       tscDeadline: this.#device.capability(x86.KVM_CAP_TSC_DEADLINE_TIMER) !== 0,
     };
-    if (model !== 'host') this.#reportMissing(missingFeatures(model, { ...base, topology: topology(0) }), options);
+    if (model !== 'host')
+      this.#reportMissing(missingFeatures(model, { ...base, topology: topology(0) }), options);
     for (const cpu of this.vcpus) {
       const rows = kvmCpuid(model, { ...base, topology: topology(cpu.index) });
       cpu.fd.setCpuid(encodeCpuid(rows));

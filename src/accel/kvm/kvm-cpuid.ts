@@ -2,7 +2,13 @@
 
 import { FEATURE_BITS } from '../../target/x86/cpu-features.ts';
 import type { CpuModel } from '../../target/x86/cpu-models.ts';
-import { type CpuidRow, type CpuTopology, cpuidRows, packageBits, topologyRows } from '../../target/x86/cpuid.ts';
+import {
+  type CpuidRow,
+  type CpuTopology,
+  cpuidRows,
+  packageBits,
+  topologyRows,
+} from '../../target/x86/cpuid.ts';
 import type { CpuidEntry } from './ioctls/kvm-device.ts';
 
 export type IrqchipMode = 'on' | 'split' | 'off';

@@ -25,6 +25,7 @@ const LAZY: ReadonlySet<string> = new Set([
   'node:https',
   'node:net',
   'node:os',
+  'node:perf_hooks',
   'node:readline',
   'node:tls',
   'node:zlib',

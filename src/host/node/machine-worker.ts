@@ -13,7 +13,7 @@ import { distUrl } from './dist-files.ts';
 import { collectHostFacts } from './host-facts.ts';
 import { loadKvmSystem } from './kvm-system.ts';
 import type { MachineWorkerData, MachineWorkerStart } from './machine-worker-start.ts';
-import { monotonicClock } from './monotonic-clock.ts';
+import { monotonicClock, plainMonotonicClock } from './monotonic-clock.ts';
 import { startWorker } from './start-worker.ts';
 
 const { epoch, translates } = workerData as MachineWorkerData;
@@ -48,7 +48,7 @@ function post(message: MachineMessage): void {
 port.once('message', ({ start, logFd }: MachineWorkerStart) => {
   const host = {
     post,
-    clock: monotonicClock(epoch),
+    clock: translates ? monotonicClock(epoch) : plainMonotonicClock(epoch),
     startCompiler: startCompileThread,
     kvm: {
       system: loadKvmSystem,
