@@ -59,7 +59,8 @@ export interface Vcpu extends CpuIrqSink {
   /**
    * The complete state, to go on under another accelerator: what `readRegisters` gives, and star lstar cstar fmask sysenter_cs
    * sysenter_esp sysenter_eip pat misc_enable tsc_adjust tsc_aux xcr0 tsc, fpr0…fpr7 (physical registers, 80 bits), fpu_tags (bit n:
-   * register n is empty), fpu_ip fpu_dp fpu_opcode, ymm0_hi…ymm15_hi (128 bits), nmi_blocked, smm (SMM_* bits), smbase, ferr (FERR_* bits), nmi_pending, injected (256 + vector of
+   * register n is empty), fpu_ip fpu_dp fpu_opcode, ymm0_hi…ymm15_hi (128 bits), pkru, nmi_blocked, smm (SMM_* bits), smbase, ferr
+   * (FERR_* bits), msr_… (others by number, in hexadecimal), kvm_clock_offset (of kvmclock to virtual time), nmi_pending, injected (256 + vector of
    * an interrupt that was acknowledged and not yet delivered, else 0), halted, waits_for_sipi. Levels of interrupt inputs are not
    * part of it.
    */

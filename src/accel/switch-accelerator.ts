@@ -76,6 +76,7 @@ class VcpuStandIn implements Vcpu {
 export class SwitchAccelerator implements Accelerator {
   readonly vcpus: readonly Vcpu[];
   #now: Accelerator;
+  #carried: readonly CpuRegisters[] = [];
   #interruptAt: Accelerator['interruptAt'];
 
   constructor(first: Accelerator) {
@@ -94,7 +95,9 @@ export class SwitchAccelerator implements Accelerator {
    * tells `next` the map of memory and the levels of interrupts.
    */
   exchange(next: Accelerator): void {
-    const states = this.#now.vcpus.map((cpu) => cpu.saveState());
+    // what the present one knows nothing of waits for another that does
+    const states = this.#now.vcpus.map((cpu, n) => ({ ...this.#carried[n], ...cpu.saveState() }));
+    this.#carried = states;
     this.#now = next;
     this.#interruptAt = next.interruptAt?.bind(next);
     states.forEach((state, index) => {

@@ -47,6 +47,7 @@ import {
 } from '../runtime/x86/layout.ts';
 import type { FeatureSet } from '../target/x86/features.ts';
 import { createX86Target } from '../target/x86/x86-target.ts';
+import { readExceptionFrame } from './exception-frame.ts';
 import {
   CODE_PHYSICAL,
   CR3_VALUE,
@@ -54,11 +55,9 @@ import {
   END_VECTOR,
   GDT,
   GDT_LIMIT,
-  HANDLERS,
   IDT,
   IDT_LIMIT,
   KERNEL_BASE,
-  KERNEL_STACK,
   RAM_BYTES,
   READ_ONLY_PHYSICAL,
   setUpGuestMemory,
@@ -71,10 +70,7 @@ import {
   CODE_SIZE,
   CS_64,
   DATA_SIZE,
-  I_CR2,
-  I_CS,
   I_DS,
-  I_ERROR,
   I_ES,
   I_FCW,
   I_FDP,
@@ -91,14 +87,12 @@ import {
   I_RFLAGS,
   I_RIP,
   I_RSP,
-  I_SS,
   I_ST,
   I_VECTOR,
   I_XMM,
   I_XSTATE_BV,
   I_YMM_HI,
   IMAGE_SIZE,
-  NO_VECTOR,
   type OracleCpu,
   READ_ONLY_SIZE,
   VECTOR_SHUTDOWN,
@@ -118,7 +112,6 @@ const CR0_VALUE = 0x8005_0033n;
 const CR4_VALUE = 0x5_0ef8n;
 /** SCE LME LMA NXE. */
 const EFER_VALUE = 0xd01n;
-const FRAME_SIZE = 40;
 const DATA_SEGMENTS = [
   [ES, I_ES],
   [DS, I_DS],
@@ -328,25 +321,10 @@ export class EmulatedCpu implements OracleCpu {
     out.setBigUint64(I_FDP, slots.getBigUint64(base + FPU_DP, true), true);
   }
 
-  /** The exception frame on the kernel's stack and the handler that was reached. */
   private readFrame(): void {
-    const { out, view } = this;
-    const size = KERNEL_STACK - (this.slots.getUint32(this.base + I_RSP, true) & 0xffff);
-    const frame = KERNEL_STACK - FRAME_SIZE;
-    const rip = view.getUint32(frame, true);
-    let vector = (this.slots.getUint32(this.base + RIP, true) - HANDLERS - 1) >>> 1;
-    out.setBigUint64(I_RIP, view.getBigUint64(frame, true), true);
-    if (vector === END_VECTOR && rip === this.end + 2) {
-      vector = NO_VECTOR;
-      out.setUint32(I_RIP, this.end, true);
-    }
-    out.setUint32(I_CS, view.getUint32(frame + 8, true), true);
-    out.setBigUint64(I_RFLAGS, view.getBigUint64(frame + 16, true), true);
-    out.setBigUint64(I_GPR + I_RSP, view.getBigUint64(frame + 24, true), true);
-    out.setUint32(I_SS, view.getUint32(frame + 32, true), true);
-    out.setUint32(I_VECTOR, vector, true);
-    out.setUint32(I_ERROR, size > FRAME_SIZE ? view.getUint32(frame - 8, true) : 0, true);
-    out.setBigUint64(I_CR2, this.cpu.readSlot(CR2), true);
+    const low = (at: number): number => this.slots.getUint32(this.base + at, true);
+    const handler = { rip: low(RIP), rsp: low(I_RSP) & 0xffff, cr2: this.cpu.readSlot(CR2) };
+    readExceptionFrame(this.out, this.view, handler, this.end);
   }
 }
 

@@ -206,7 +206,7 @@ async function start() {
   const exit = ['-device', 'isa-debug-exit,iobase=0xf4,iosize=0x4', '-bios', '/tmp/first.rom'];
   const makers = {
     qemu: () => new Guest('/q/qemu', [...firmware, ...machine, ...exit], { LD_LIBRARY_PATH: '/q/lib:/lib' }),
-    lyrebird: () => new Guest(process.execPath, ['bin/lyrebird-kvm', ...machine, ...exit]),
+    lyrebird: () => new Guest(process.execPath, ['bin/lyrebird-kvm', '-nodefaults', ...machine, ...exit]),
   };
   for (let round = 0; round < rounds; round++) {
     for (const [name, make] of Object.entries(makers)) {
@@ -226,7 +226,7 @@ async function speed() {
   const more = options.slice(1);
   const makers = {
     qemu: () => qemuGuest(APPEND, more),
-    lyrebird: () => lyrebird(APPEND, '-monitor', 'none', ...more),
+    lyrebird: () => lyrebird(APPEND, '-monitor', 'none', '-nodefaults', ...more),
   };
   const walls = { qemu: [], lyrebird: [] };
   for (let round = 0; round < rounds; round++) {

@@ -155,14 +155,32 @@ test('a thread that shares only memory gets the guest to return', (t) => {
   if (skipWithoutKvm(t)) return;
   const rig = createRig('self: jmp self');
   const { kick } = rig.accelerator;
-  const kicker = new URL('../../host/node/kvm-kicker.js', import.meta.url).href;
+  const module = (path: string): string => `import('${new URL(path, import.meta.url).href}')`;
   const worker = new Worker(
-    `import('${kicker}').then(({ kvmKicker }) => setTimeout(kvmKicker(require('node:worker_threads').workerData), 30));`,
+    `const { workerData: kick } = require('node:worker_threads');
+    Promise.all([${module('./kvm-threads.js')}, ${module('../../host/node/kvm-system.js')}]).then(([threads, host]) => {
+      const shared = new threads.KvmThreads(kick.buffer, host.loadKvmSystem);
+      setTimeout(() => (shared.request(kick.bits), shared.kick(0)), 30);
+    });`,
     { eval: true, workerData: kick },
   );
   assert.equal(rig.accelerator.run().kind, 'interrupted');
   void worker.terminate();
   rig.accelerator.dispose();
+});
+
+test('a deadline gets the guest to return, in the second machine of a thread too', (t) => {
+  if (skipWithoutKvm(t)) return;
+  for (let machine = 0; machine < 2; machine++) {
+    const { accelerator } = createRig('self: jmp self');
+    for (let round = 0; round < 3; round++) {
+      const nowNs = performance.now() * 1e6;
+      accelerator.interruptAt(nowNs + 3e6, nowNs);
+      assert.equal(accelerator.run().kind, 'interrupted');
+      assert.ok(performance.now() * 1e6 >= nowNs + 3e6);
+    }
+    accelerator.dispose();
+  }
 });
 
 for (const irqchip of ['off', 'on'] as const) {

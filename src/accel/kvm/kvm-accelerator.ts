@@ -10,7 +10,7 @@ import type { Doorbell } from '../../util/ring.ts';
 import type { Accelerator, KickWord, RamRange, VcpuBus, VcpuExit } from '../accelerator.ts';
 import * as kvm from './bindings/common.ts';
 import * as x86 from './bindings/x86.ts';
-import { encodeCpuid, type KvmDevice, openKvm } from './ioctls/kvm-device.ts';
+import { type CpuidEntry, encodeCpuid, type KvmDevice, openKvm } from './ioctls/kvm-device.ts';
 import { ERRNO, KvmError } from './ioctls/kvm-error.ts';
 import type { VmFd } from './ioctls/vm-fd.ts';
 import { IOAPIC_PINS, KernelIrqchip, SplitIrqchip } from './kernel-irqchip.ts';
@@ -19,6 +19,7 @@ import type { KvmSystem } from './kvm-system.ts';
 import { KvmThreads, REQUEST_RETURN, REQUEST_SERVICE, REQUEST_STOP } from './kvm-threads.ts';
 import { KvmVcpu, type KvmVcpuOwner } from './kvm-vcpu.ts';
 import { MemorySlots } from './memory-slots.ts';
+import { type StateExtras, stateExtras } from './state-extras.ts';
 import type { VcpuThreadStart } from './vcpu-thread.ts';
 
 export interface KvmOptions {
@@ -59,6 +60,7 @@ export class KvmAccelerator implements Accelerator, KvmVcpuOwner {
   readonly irqchip: IrqchipMode;
   /** What the board drives instead of our own interrupt controllers; undefined with `kernel-irqchip` off or split. */
   readonly kernelIrqchip: KernelIrqchip | undefined;
+  readonly extras: StateExtras;
   readonly irqs?: AcceleratedIrqs;
   readonly sliceNs = Number.POSITIVE_INFINITY;
   /** An I/O APIC in user space hears of the end of level-triggered interrupts. */
@@ -99,7 +101,7 @@ export class KvmAccelerator implements Accelerator, KvmVcpuOwner {
         new KvmVcpu(index, this.#vm.createVcpu(options.topology?.[index]?.apicId ?? index), bus, this),
     );
     this.#current = this.vcpus[0]!;
-    this.#setCpuid(options);
+    this.extras = stateExtras(this.#device, this.#setCpuid(options));
     this.#threads.register(0, this.vcpus[0]!.fd.runAddress);
     this.#system = system;
     this.#timer = system.createTimer();
@@ -121,7 +123,8 @@ export class KvmAccelerator implements Accelerator, KvmVcpuOwner {
     return new KernelIrqchip(this.#vm, () => this.vcpus);
   }
 
-  #setCpuid(options: KvmOptions): void {
+  /** Returns what this host supports. */
+  #setCpuid(options: KvmOptions): readonly CpuidEntry[] {
     const { model } = options;
     const supported = this.#device.supportedCpuid();
     const topology = (index: number): CpuTopology =>
@@ -139,6 +142,7 @@ export class KvmAccelerator implements Accelerator, KvmVcpuOwner {
       cpu.fd.setCpuid(encodeCpuid(rows));
       cpu.signature = rows.find(({ leaf }) => leaf === 1)?.eax ?? 0x600;
     }
+    return supported;
   }
 
   /** x2apic and the like are the accelerator's own choice and nobody's loss. */
@@ -298,6 +302,14 @@ export class KvmAccelerator implements Accelerator, KvmVcpuOwner {
     if (cpu.index === 0) return; // the machine thread, which calls this, looks before it enters
     this.#threads.request(REQUEST_SERVICE);
     if (!this.#threads.isParked(cpu.index)) this.#threads.kick(cpu.index);
+  }
+
+  pausedClockNs(): bigint | undefined {
+    return this.#running ? this.#tryClock() : (this.#clockNs ?? this.#tryClock());
+  }
+
+  resumeClockAt(ns: bigint): void {
+    this.#clockNs = ns;
   }
 
   log(text: string): void {

@@ -4,16 +4,28 @@ import * as kvm from './bindings/common.ts';
 import * as x86 from './bindings/x86.ts';
 import { ERRNO, errnoReason, KvmError } from './ioctls/kvm-error.ts';
 import type { VcpuFd } from './ioctls/vcpu-fd.ts';
-import { readCpuRegisters, readMoreState, writeCpuRegisters, writeMoreState } from './x86-registers.ts';
+import { PARAVIRTUAL_MSRS, type StateExtras } from './state-extras.ts';
+import {
+  msrName,
+  readCpuRegisters,
+  readMoreState,
+  writeCpuRegisters,
+  writeMoreState,
+} from './x86-registers.ts';
 
 /** What a vCPU needs of its accelerator. */
 export interface KvmVcpuOwner {
   readonly irqchip: 'on' | 'split' | 'off';
+  readonly extras: StateExtras;
   /** Runs `action` while the vCPU is not in the guest. */
   whileParked<T>(cpu: KvmVcpu, action: () => T): T;
   /** An interrupt input changed: `cpu` must look at it before it goes on. */
   attend(cpu: KvmVcpu): void;
   log(text: string): void;
+  /** What kvmclock shows, in nanoseconds; undefined where it cannot be read. */
+  pausedClockNs(): bigint | undefined;
+  /** What it shall show when the machine goes on. */
+  resumeClockAt(ns: bigint): void;
   /** The end of a level-triggered interrupt, to an I/O APIC in user space. */
   endOfInterrupt(vector: number): void;
 }
@@ -62,7 +74,7 @@ export class KvmVcpu implements Vcpu {
   reset(): void {
     this.#owner.whileParked(this, () => {
       writeCpuRegisters(this.fd, { ...RESET_REGISTERS, rdx: this.#signature() });
-      writeMoreState(this.fd, { ...RESET_REGISTERS, ...RESET_MORE });
+      writeMoreState(this.fd, { ...RESET_REGISTERS, ...RESET_MORE, ...RESET_MSRS }, this.#owner.extras);
       this.#rest();
       if (this.#owner.irqchip !== 'off') this.#resetKernelApic();
       else this.#setApicBase(BigInt(this.bus.readApicMsr(MSR_APIC_BASE)?.lo ?? 0xfee0_0800));
@@ -127,10 +139,25 @@ export class KvmVcpu implements Vcpu {
     this.#completeExit();
     return {
       ...readCpuRegisters(this.fd),
-      ...readMoreState(this.fd),
+      ...readMoreState(this.fd, this.#owner.extras),
+      ...this.#saveClock(),
       halted: this.#isHalted() ? 1n : 0n,
       waits_for_sipi: this.#isWaitingForSipi() ? 1n : 0n,
     };
+  }
+
+  /** kvmclock belongs to the machine; it is saved with its first vCPU, as it stands to virtual time. */
+  #saveClock(): CpuRegisters {
+    const clockNs = this.index === 0 ? this.#owner.pausedClockNs() : undefined;
+    if (clockNs === undefined) return {};
+    return { kvm_clock_offset: BigInt.asUintN(64, clockNs - BigInt(this.bus.readTsc())) };
+  }
+
+  #loadClock(values: Readonly<CpuRegisters>): void {
+    if (this.index !== 0) return;
+    const offset = BigInt.asIntN(64, values['kvm_clock_offset'] ?? 0n);
+    const clockNs = offset + BigInt(this.bus.readTsc());
+    this.#owner.resumeClockAt(clockNs > 0n ? clockNs : 0n);
   }
 
   /** An access is part of the state only when KVM_RUN was called again (api.rst, KVM_EXIT_IO): finishes it without running the guest. */
@@ -147,7 +174,8 @@ export class KvmVcpu implements Vcpu {
   loadState(values: Readonly<CpuRegisters>): void {
     this.#owner.whileParked(this, () => {
       writeCpuRegisters(this.fd, values);
-      writeMoreState(this.fd, values);
+      writeMoreState(this.fd, values, this.#owner.extras);
+      this.#loadClock(values);
       const halted = values['halted'] === 1n;
       const waits = values['waits_for_sipi'] === 1n;
       if (this.#owner.irqchip === 'off') {
@@ -253,7 +281,7 @@ export class KvmVcpu implements Vcpu {
       this.#rest();
       const { tsc: _tsc, ...more } = RESET_MORE;
       writeCpuRegisters(this.fd, { ...INIT_REGISTERS, rdx: this.#signature() });
-      writeMoreState(this.fd, { ...INIT_REGISTERS, ...more });
+      writeMoreState(this.fd, { ...INIT_REGISTERS, ...more }, this.#owner.extras);
     }
     this.#sipiVector = -1;
     if (vector < 0) return;
@@ -432,6 +460,11 @@ const RESET_MORE: Readonly<CpuRegisters> = {
   tsc_aux: 0n,
   tsc: 0n,
 };
+
+/** MTRRs off, IA32_DEBUGCTL clear, and nothing of the guest's memory is written by the kernel any more. */
+const RESET_MSRS: Readonly<CpuRegisters> = Object.fromEntries(
+  [0x2ff, 0x1d9, ...PARAVIRTUAL_MSRS].map((index) => [msrName(index), 0n]),
+);
 
 function initRegisters(): CpuRegisters {
   const out: CpuRegisters = {

@@ -2,6 +2,7 @@
 import type { CpuRegisters } from '../accelerator.ts';
 import * as x86 from './bindings/x86.ts';
 import type { MsrValue, VcpuFd } from './ioctls/vcpu-fd.ts';
+import type { StateExtras } from './state-extras.ts';
 
 const GPR_NAMES = [
   'rax',
@@ -236,13 +237,25 @@ function setComponents(area: DataView, components: bigint): void {
 
 // ---- the rest of the state
 
+const PKRU_COMPONENT = 0x200n;
+const MSR_NAME = /^msr_([0-9a-f]+)$/;
+
+/** The name under which an MSR that has no other one is saved. */
+export function msrName(index: number): string {
+  return `msr_${index.toString(16)}`;
+}
+
 /**
  * Everything else of the architectural state: MSRs of `STATE_MSRS`, `xcr0`, `fpr0`…`fpr7` (physical registers, 80 bits),
- * `fpu_tags` (bit n: physical register n is empty), `fpu_ip`, `fpu_dp`, `fpu_opcode`, `ymm0_hi`…, `nmi_blocked`, `nmi_pending`, and
+ * `pkru`, `msr_…` (by number), `fpu_tags` (bit n: physical register n is empty), `fpu_ip`, `fpu_dp`, `fpu_opcode`, `ymm0_hi`…, `nmi_blocked`, `nmi_pending`, and
  * `injected`: 256 + vector of an interrupt that was acknowledged and not yet delivered, else 0.
  */
-export function readMoreState(fd: VcpuFd): CpuRegisters {
+export function readMoreState(fd: VcpuFd, extras: StateExtras): CpuRegisters {
   const out: CpuRegisters = {};
+  for (const index of extras.msrs) {
+    const [found] = fd.getMsrs([index]);
+    if (found !== undefined) out[msrName(index)] = found.value;
+  }
   for (const [name, index] of STATE_MSRS) {
     const [found] = fd.getMsrs([index]);
     if (found !== undefined) out[name] = found.value;
@@ -259,6 +272,8 @@ export function readMoreState(fd: VcpuFd): CpuRegisters {
   out['fpu_opcode'] = BigInt(area.getUint16(x86.XSAVE_FOP, true));
   out['fpu_ip'] = u64(area, x86.XSAVE_FIP);
   out['fpu_dp'] = u64(area, x86.XSAVE_FDP);
+  const hasPkru = extras.pkruOffset !== 0 && (u64(area, x86.XSAVE_HEADER) & PKRU_COMPONENT) !== 0n;
+  out['pkru'] = hasPkru ? BigInt(area.getUint32(extras.pkruOffset, true)) : 0n;
   const hasAvx = (u64(area, x86.XSAVE_HEADER) & 4n) !== 0n;
   for (let n = 0; n < 16; n++) {
     const at = x86.XSAVE_YMM_HI + 16 * n;
@@ -274,11 +289,15 @@ export function readMoreState(fd: VcpuFd): CpuRegisters {
 }
 
 /** After `writeCpuRegisters` with the rest of the same state. MSRs that this host does not have are left out. */
-export function writeMoreState(fd: VcpuFd, values: Readonly<CpuRegisters>): void {
+export function writeMoreState(fd: VcpuFd, values: Readonly<CpuRegisters>, extras: StateExtras): void {
   if (values['xcr0'] !== undefined && values['xcr0'] !== 0n && fd.getXcr0() !== undefined) {
     fd.setXcr0(values['xcr0']);
   }
-  writeMoreFpu(fd, values);
+  writeMoreFpu(fd, values, extras);
+  for (const name of Object.keys(values)) {
+    const [, digits] = MSR_NAME.exec(name) ?? [];
+    if (digits !== undefined) tryMsr(fd, { index: Number.parseInt(digits, 16), value: values[name]! });
+  }
   for (const [name, index] of STATE_MSRS) {
     const value = values[name];
     if (value !== undefined) tryMsr(fd, { index, value });
@@ -297,7 +316,7 @@ export function writeMoreState(fd: VcpuFd, values: Readonly<CpuRegisters>): void
   fd.setEvents(events);
 }
 
-function writeMoreFpu(fd: VcpuFd, values: Readonly<CpuRegisters>): void {
+function writeMoreFpu(fd: VcpuFd, values: Readonly<CpuRegisters>, extras: StateExtras): void {
   const bytes = fd.getXsave();
   const area = viewOf(bytes);
   const top = (area.getUint16(x86.XSAVE_FSW, true) >> 11) & 7;
@@ -314,6 +333,10 @@ function writeMoreFpu(fd: VcpuFd, values: Readonly<CpuRegisters>): void {
   if (values['fpu_ip'] !== undefined) area.setBigUint64(x86.XSAVE_FIP, values['fpu_ip'], true);
   if (values['fpu_dp'] !== undefined) area.setBigUint64(x86.XSAVE_FDP, values['fpu_dp'], true);
   setComponents(area, 3n);
+  if (extras.pkruOffset !== 0 && values['pkru'] !== undefined) {
+    area.setUint32(extras.pkruOffset, Number(values['pkru']), true);
+    setComponents(area, PKRU_COMPONENT);
+  }
   if (((values['xcr0'] ?? 0n) & 4n) !== 0n && fd.getXcr0() !== undefined) {
     for (let n = 0; n < 16; n++) {
       const value = values[`ymm${n}_hi`] ?? 0n;

@@ -24,7 +24,24 @@ const SLOTS: ReadonlyMap<string, number> = new Map([
   ['smm', r.SMM],
   ['smbase', r.SMBASE],
   ['ferr', r.FERR],
+  ['pkru', r.PKRU],
+  ...storedMsrs(),
 ]);
+
+/** MSRs that only keep their value, as `msr_` and their number: MTRRs, machine check, IA32_DEBUGCTL (`runtime/x86/msr.ts`). */
+function storedMsrs(): [string, number][] {
+  const places: [number, number][] = [
+    ...Array.from({ length: 16 }, (_, n): [number, number] => [0x200 + n, n]),
+    ...Array.from({ length: 8 }, (_, n): [number, number] => [0x268 + n, 16 + n]),
+    ...Array.from({ length: 40 }, (_, n): [number, number] => [0x400 + n, 40 + n]),
+    ...([0x250, 0x258, 0x259, 0x2ff, 0x17a, 0x17b, 0x1d9] as const).map((index, n): [number, number] => [
+      index,
+      24 + n,
+    ]),
+  ];
+  return places.map(([index, place]) => [`msr_${index.toString(16)}`, r.MSR_STORE + 8 * place]);
+}
+
 const VECTORS = 16;
 const FPU_REGISTERS = 8;
 const MASK64 = (1n << 64n) - 1n;

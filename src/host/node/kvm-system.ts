@@ -161,6 +161,8 @@ class KoffiSystem implements KvmSystem {
     const before = new Uint8Array(SIGSET_SIZE);
     this.#sigmask(SIG_BLOCK, signalSet(TIMER_SIGNAL), before);
     this.signalMask.set(before.subarray(0, KERNEL_SIGSET_SIZE));
+    // an earlier timer of this thread's has blocked it already
+    this.signalMask[(TIMER_SIGNAL - 1) >> 3]! &= ~(1 << ((TIMER_SIGNAL - 1) & 7));
     // struct sigevent: value, signal number, how, thread
     const event = new Int32Array(16);
     event.set([0, 0, TIMER_SIGNAL, SIGEV_THREAD_ID, this.threadId()]);
