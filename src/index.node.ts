@@ -15,16 +15,27 @@ import { openDrives } from './host/node/block/open-drives.ts';
 import { type BootImages, readBootFiles } from './host/node/boot-files.ts';
 import { NodeMachineThreads } from './host/node/machine-threads.ts';
 import { nodeMonitorFiles } from './host/node/monitor-files.ts';
+import { openNetwork } from './host/node/net/net-thread.ts';
+import type { AnsweredConnection, PolicyAnswer, PolicyHandler } from './host/node/net/policy-server.ts';
 import { WebStreamChar } from './host/node/web-stream-char.ts';
 import { kernelFormat } from './machine/boot/load-kernel.ts';
 import { runCommand } from './monitor/commands.ts';
+import type { ConnectionRequest } from './net/user/policy.ts';
 import type { TcgTier } from './system/config.ts';
 import type { LifecycleEvent, MachineEnd, RunState } from './system/lifecycle.ts';
 import { MachineClient } from './system/machine-client.ts';
 import type { FileImage, ScreenImage } from './system/protocol.ts';
 import { UserError } from './util/errors.ts';
 
-export type { LifecycleEvent, MachineEnd, RunState, ScreenImage };
+export type {
+  AnsweredConnection,
+  ConnectionRequest,
+  LifecycleEvent,
+  MachineEnd,
+  PolicyAnswer,
+  RunState,
+  ScreenImage,
+};
 export { UserError };
 
 /** A file by its path, or its content. */
@@ -54,6 +65,11 @@ export interface MachineOptions {
   readonly noShutdown?: boolean;
   /** Adds `isa-debug-exit`: a guest's write of v to the port ends the machine with status (v << 1) | 1. */
   readonly debugExit?: { readonly iobase: number; readonly iosize: number };
+  /**
+   * Asked before the guest's user-mode network opens a connection to the outside, sends a datagram or an echo request there: `true`
+   * lets it, `false` refuses, a function plays the server (TCP). Without a policy everything is let through; see `restrict=on`, too.
+   */
+  readonly networkPolicy?: PolicyHandler;
   /** Further options as the command line of `lyrebird-system-*` takes them; character devices are not among them. */
   readonly extraArgs?: readonly string[];
 }
@@ -116,11 +132,16 @@ export async function createMachine(options: MachineOptions): Promise<Machine> {
     await threads.terminate();
     throw error;
   });
+  const net = await openNetwork(plan.net, options.networkPolicy).catch(async (error: unknown) => {
+    await Promise.all([threads.terminate(), block?.close()]);
+    throw error;
+  });
   const client = new MachineClient(threads, {
     config: { ...plan.config, startPaused: true },
     ...images,
     serial,
     block,
+    net,
     debugCon: plan.debugCon === undefined ? undefined : new NullStream(),
   });
   try {

@@ -14,6 +14,7 @@ const BUNDLES = {
   'ticker-worker': 'dist/host/node/ticker-worker.js',
   'compile-worker': 'dist/host/node/compile-worker.js',
   'block-worker': 'dist/host/node/block-worker.js',
+  'net-worker': 'dist/host/node/net-worker.js',
   'vcpu-worker': 'dist/host/node/vcpu-worker.js',
 };
 const common = {

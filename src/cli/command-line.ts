@@ -9,6 +9,7 @@ import type { GlobalProperty } from '../machine/device-spec.ts';
 import { deviceTypes } from '../machine/device-types.ts';
 import { VGA_BIOS } from '../machine/pc-display.ts';
 import type { BoardKind } from '../machine/pc-memory.ts';
+import type { NetConfig } from '../net/net-config.ts';
 import { PANIC_ACTIONS, WATCHDOG_ACTIONS } from '../system/actions.ts';
 import { DEFAULT_CONFIG, type MachineConfig } from '../system/config.ts';
 import { ObjectStore, objectFromText } from '../system/objects.ts';
@@ -21,6 +22,7 @@ import { parseBoot } from './boot-option.ts';
 import { addDevices, deviceHelp } from './devices.ts';
 import { DriveOptions } from './drive-options.ts';
 import * as help from './help.ts';
+import { NETDEV_KINDS, NetOptions, NIC_MODELS } from './net-options.ts';
 import { readConfig } from './readconfig.ts';
 import { parseRtc } from './rtc-option.ts';
 import { parseFsdev, parseVirtfs } from './share-options.ts';
@@ -57,6 +59,7 @@ export interface RunPlan {
   /** Drives; their images are not yet opened. */
   readonly block: BlockConfig;
   readonly chardevs: readonly NamedCharSpec[];
+  readonly net: NetConfig;
   readonly logFile: string | undefined;
   readonly pidFile: string | undefined;
   /** Ctrl-C belongs to the guest. */
@@ -101,6 +104,7 @@ export class Collected {
   readonly warnings: string[] = [];
   readonly drives = new DriveOptions();
   readonly shares: ShareConfig[] = [];
+  readonly net = new NetOptions();
   readonly globals: GlobalProperty[] = [];
   /** `-object`, checked. */
   readonly objects = new ObjectStore();
@@ -231,7 +235,7 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
   action: value(parseAction),
   'no-fd-bootchk': flag((c) => (c.config.boot = { ...c.config.boot, checksFloppy: false })),
   preconfig: flag((c) => (c.preconfig = true)),
-  object: value((c, text) => addObject(c, text)),
+  object: value((c, text) => c.net.addObject(text) || addObject(c, text)),
   'no-reboot': flag((c) => (c.config.noReboot = true)),
   'no-shutdown': flag((c) => (c.config.noShutdown = true)),
   S: flag((c) => (c.config.startPaused = true)),
@@ -259,8 +263,17 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
     else if (text === 'std' || text === 'none') c.vga = text;
     else throw new UserError('UnsupportedValue', `-vga ${text}: only std and none are supported`);
   }),
-  net: only('net', 'none'),
-  nic: only('nic', 'none'),
+  net: value((c, text) => c.net.addNet(text)),
+  nic: value((c, text) => {
+    if (text === 'model=help' || text === 'help')
+      c.printed = help.list('Supported NIC models:', [...new Set(Object.values(NIC_MODELS))]);
+    else c.net.addNic(text);
+  }),
+  netdev: value((c, text) => {
+    if (text === 'help' || text === '?')
+      c.printed = help.list('Available netdev backend types:', NETDEV_KINDS);
+    else c.net.addNetdev(text);
+  }),
   parallel: only('parallel', 'none', 'null'),
 };
 
@@ -317,6 +330,9 @@ function finish(c: Collected): RunPlan {
   c.config.globals = c.globals;
   if (c.config.isEmpty && !c.isMemoryGiven) c.config.memoryBytes = 0;
   if (c.preconfig) c.config.startPaused = true;
+  const net = c.net.finish(DEFAULT_NIC && !c.noDefaults);
+  // The board's own cards come before what the user plugs.
+  c.devices.unshift(...net.devices);
   addDevices(c);
   if (c.kernel === undefined) {
     if (c.append !== undefined) throw new UserError('NeedsKernel', '-append: only allowed with -kernel');
@@ -347,6 +363,7 @@ function finish(c: Collected): RunPlan {
     debugCon: c.debugCon,
     block: { ...c.drives.finish(c.config.machine === 'q35' ? 1 : 2), shares: c.shares },
     chardevs: c.chardevs,
+    net: net.config,
     logFile: c.logFile,
     pidFile: c.pidFile,
     nographic: c.nographic,
@@ -355,6 +372,9 @@ function finish(c: Collected): RunPlan {
     warnings: c.warnings,
   };
 }
+
+/** Without options the machine has a card on a user-mode network, as QEMU's. */
+const DEFAULT_NIC = false;
 
 /** Port and read-back value of `-debugcon` unless -global says otherwise. */
 const DEBUGCON_DEFAULT = 0xe9;

@@ -7,6 +7,7 @@ import { errorReason } from '../host/node/error-reason.ts';
 import { NodeMachineThreads } from '../host/node/machine-threads.ts';
 import type { MachineWorker } from '../host/node/machine-worker-start.ts';
 import { nodeMonitorFiles } from '../host/node/monitor-files.ts';
+import { type NodeNetThread, openNetwork } from '../host/node/net/net-thread.ts';
 import { MachineClient, type MachineControl } from '../system/machine-client.ts';
 import { UserError } from '../util/errors.ts';
 import { DeviceOpener, type OpenedDevices } from './char-devices.ts';
@@ -27,6 +28,7 @@ export async function run(plan: RunPlan, worker?: MachineWorker): Promise<number
   const threads = new NodeMachineThreads(logFd, worker);
   let client: MachineClient | undefined;
   let block: NodeBlockThread | undefined;
+  let net: NodeNetThread | undefined;
   let quitReason: string | undefined;
   let quit = (_reason?: string): void => {};
   const interrupted = new Promise<void>((resolve) => {
@@ -41,7 +43,8 @@ export async function run(plan: RunPlan, worker?: MachineWorker): Promise<number
     const images = readBootFiles(plan);
     const devices = await opener.open();
     block = await openDrives(plan.block, true);
-    client = new MachineClient(threads, { config: plan.config, ...images, ...padded(devices), block });
+    net = await openNetwork(plan.net);
+    client = new MachineClient(threads, { config: plan.config, ...images, ...padded(devices), block, net });
     const control = await startMonitors(client, plan, devices, quit);
     const status = await ended(client, interrupted);
     if (quitReason !== undefined) control?.quit(quitReason);
@@ -49,6 +52,7 @@ export async function run(plan: RunPlan, worker?: MachineWorker): Promise<number
   } finally {
     await (client === undefined ? threads.terminate() : client.dispose());
     await block?.close();
+    await net?.close();
     await opener.close();
     if (plan.pidFile !== undefined) rmSync(plan.pidFile, { force: true });
     if (logFd !== STDERR) closeSync(logFd);

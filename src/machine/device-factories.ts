@@ -7,6 +7,7 @@ import type { MsiSink } from '../core/cpu-ports.ts';
 import type { Drive } from '../core/drive.ts';
 import type { IrqLine } from '../core/irq.ts';
 import { MemoryRegion } from '../core/memory-region.ts';
+import type { NetBackend } from '../core/net-backend.ts';
 import type { PowerControl } from '../core/reset.ts';
 import type { ShareBackend } from '../core/share-backend.ts';
 import type { TimerService } from '../core/timer.ts';
@@ -22,6 +23,15 @@ import { UserError } from '../util/errors.ts';
 import type { BuiltDevice } from './device-registry.ts';
 import type { DeviceSpec, PropertyValue } from './device-spec.ts';
 import type { DeviceType } from './device-types.ts';
+import {
+  buildE1000,
+  buildNe2000Isa,
+  buildNe2000Pci,
+  buildRtl8139,
+  buildVirtioNet,
+  type MacAddresses,
+  virtioNetPairs,
+} from './net-factories.ts';
 import { buildNamespace, buildNvme } from './nvme-factories.ts';
 import { createIdeDrive, type FloppyPart, floppyMedium, NO_DEVICE } from './pc-storage.ts';
 import { buildScsiCdrom, buildScsiDisk, buildVirtioScsi } from './scsi-factories.ts';
@@ -56,6 +66,10 @@ export interface DeviceContext {
   share(id: string): ShareBackend | undefined;
   /** An `-audiodev` by its id; without an id the first, or one that is silent. */
   audio(id: string | undefined): AudioBackend | undefined;
+  /** The end of a `-netdev` for a card, by its id. */
+  netdev(id: string): NetBackend | 'in-use' | undefined;
+  /** Of network cards. */
+  readonly macs: MacAddresses;
   /** What `-drive` and `-blockdev` named `id` opened. */
   drive(id: string): Drive | undefined;
   /** A drive without medium for a device that was given none. */
@@ -101,6 +115,11 @@ const VIRTIO: Readonly<Record<string, VirtioBuilder>> = {
   'virtio-rng': { classCode: 0x00ff00, vectors: () => 2, build: buildVirtioRng },
   'virtio-9p': { classCode: 0x000200, vectors: () => 2, build: buildVirtio9p },
   'virtio-scsi': { classCode: 0x010000, vectors: (r) => r.number('num_queues') + 3, build: buildVirtioScsi },
+  'virtio-net': {
+    classCode: 0x020000,
+    vectors: (r) => 2 * virtioNetPairs(r) + 2,
+    build: buildVirtioNet,
+  },
 };
 
 const FACTORIES: Readonly<Record<string, DeviceFactory>> = {
@@ -123,6 +142,10 @@ const FACTORIES: Readonly<Record<string, DeviceFactory>> = {
   AC97: buildAc97,
   floppy: buildFloppy,
   edu: buildEdu,
+  e1000: buildE1000,
+  rtl8139: buildRtl8139,
+  ne2k_pci: buildNe2000Pci,
+  ne2k_isa: buildNe2000Isa,
   'pci-testdev': buildPciTestDev,
   i6300esb: buildWatchdog,
   pvpanic: buildPanic,

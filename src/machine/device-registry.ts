@@ -10,6 +10,7 @@ import { UserError } from '../util/errors.ts';
 import { createDevice, type DeviceContext } from './device-factories.ts';
 import type { DeviceSpec, PropertyValue } from './device-spec.ts';
 import { type BusKind, type DeviceType, findDeviceType } from './device-types.ts';
+import type { NicInfo } from './net-factories.ts';
 
 /** A bus of a plugged device that others plug into (SCSI, virtio-serial). */
 export interface ChildBus {
@@ -40,6 +41,8 @@ export interface BuiltDevice {
   readonly drive?: Drive;
   /** How the host sees the medium in it; absent: a fixed disk. */
   readonly removable?: RemovableMedium;
+  /** Network card. */
+  readonly nic?: NicInfo;
   /** Memory balloon: how much the guest shall keep, in bytes. */
   setBalloon?(bytes: number): void;
 }

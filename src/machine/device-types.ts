@@ -123,6 +123,17 @@ const BLOCK: readonly PropertySpec[] = [
   p('werror', 'enum', 'auto', undefined, ['auto', 'ignore', 'report', 'enospc', 'stop']),
   p('bootindex', 'int32', -1),
 ];
+/** Every network card has them. */
+const NIC: readonly PropertySpec[] = [
+  p('mac', 'str', undefined, 'Ethernet 6-byte MAC Address, example: 52:54:00:12:34:56'),
+  p('netdev', 'str', undefined, 'ID of a netdev to use as a backend'),
+  p('bootindex', 'int32', -1),
+];
+const VIRTIO_NET_FLAGS = [
+  ...['csum', 'guest_csum', 'guest_tso4', 'guest_tso6', 'guest_ecn', 'guest_ufo', 'guest_announce'],
+  ...['host_tso4', 'host_tso6', 'host_ecn', 'host_ufo', 'mrg_rxbuf', 'status', 'ctrl_vq', 'ctrl_rx'],
+  ...['ctrl_vlan', 'ctrl_rx_extra', 'ctrl_mac_addr', 'ctrl_guest_offloads'],
+];
 const CHS: readonly PropertySpec[] = [
   p('cyls', 'uint32', 0),
   p('heads', 'uint32', 0),
@@ -155,6 +166,27 @@ const VIRTIO_DEVICES: Readonly<Record<string, VirtioRow>> = {
       p('request-merging', 'bool', true),
       p('scsi', 'bool', false),
       p('iothread', 'link'),
+    ],
+  },
+  'virtio-net': {
+    about: 'network card',
+    category: 'Network',
+    properties: [
+      ...NIC,
+      ...VIRTIO_NET_FLAGS.map((name) => p(name, 'bool', true)),
+      p('mq', 'bool', false),
+      p('gso', 'bool', true),
+      p('x-queue-pairs', 'uint16', 1, 'pairs of queues'),
+      p('rx_queue_size', 'uint16', 256),
+      p('tx_queue_size', 'uint16', 256),
+      p('host_mtu', 'uint16', 0),
+      p('tx', 'str'),
+      p('x-txtimer', 'uint32', 150000),
+      p('x-txburst', 'int32', 256),
+      p('speed', 'int32', -1),
+      p('duplex', 'str'),
+      p('failover', 'bool', false),
+      p('x-mtu-bypass-backend', 'bool', true),
     ],
   },
   'virtio-rng': {
@@ -364,6 +396,15 @@ const TYPES: readonly DeviceType[] = [
   pciType('AC97', 'Sound', 'Intel 82801AA AC97 Audio', [
     p('audiodev', 'audiodev', undefined, 'ID of an audiodev'),
   ]),
+  pciType('e1000', 'Network', 'Intel 82540EM gigabit Ethernet', [
+    ...NIC,
+    p('autonegotiation', 'bool', true),
+    p('mitigation', 'bool', true),
+    p('extra_mac_registers', 'bool', true),
+  ]),
+  pciType('rtl8139', 'Network', 'Realtek RTL8139C+ Fast Ethernet', NIC),
+  pciType('ne2k_pci', 'Network', 'NE2000 on PCI (Realtek RTL8029AS)', NIC),
+  isaType('ne2k_isa', 'Network', 'NE2000', [...NIC, p('iobase', 'uint32', 0x300), p('irq', 'uint32', 9)]),
   pciType('edu', 'Misc', 'educational device', [p('dma_mask', 'uint64', 0x0fffffff)]),
   pciType('i6300esb', 'Watchdog', 'Intel 6300ESB watchdog'),
   pciType('pci-testdev', 'Misc', 'device for programs that test accesses', [p('membar', 'size', 0)]),
@@ -402,6 +443,7 @@ const TYPES: readonly DeviceType[] = [
 /** Other names of a type: QEMU's aliases on a PC. */
 const ALIASES: Readonly<Record<string, string>> = {
   'virtio-blk': 'virtio-blk-pci',
+  'virtio-net': 'virtio-net-pci',
   'virtio-rng': 'virtio-rng-pci',
   'virtio-serial': 'virtio-serial-pci',
   'virtio-balloon': 'virtio-balloon-pci',

@@ -29,6 +29,7 @@ import { BootOrder } from './firmware/boot-order.ts';
 import { addBootOrder, addFirmwareFacts } from './firmware/fw-cfg-items.ts';
 import { addKernelItems } from './firmware/kernel-items.ts';
 import { smbios } from './firmware/smbios.ts';
+import { MacAddresses } from './net-factories.ts';
 import { I440fxChipset } from './pc.ts';
 import { CMOS_CPU_COUNT, fillCmos } from './pc-cmos.ts';
 import { VGA_BIOS, type VgaKind } from './pc-display.ts';
@@ -72,6 +73,7 @@ export type PeripheralPorts = Pick<
   | 'audio'
   | 'emptyDrive'
   | 'driveUnused'
+  | 'netdev'
   | 'randomBytes'
   | 'onPanic'
   | 'onWatchdog'
@@ -87,6 +89,7 @@ const NO_PERIPHERALS: PeripheralPorts = {
     throw new UserError('GenericError', `${name}: this machine has no block layer`);
   },
   driveUnused: () => {},
+  netdev: () => undefined,
   randomBytes: (bytes) => bytes.fill(0),
   onPanic: () => {},
   onWatchdog: () => {},
@@ -219,7 +222,9 @@ export class PcBoard {
     const place = devfn >= 0 ? 'disk@0,0' : parent?.bootPath?.(built.part);
     if (index < 0 || owner === undefined || owner < 0 || place === undefined) return;
     const part = (owner & 7) === 0 ? '' : `,${owner & 7}`;
-    this.bootOrder.add(`/pci@i0cf8/scsi@${(owner >> 3).toString(16)}${part}/${place}`, index);
+    const at = `${(owner >> 3).toString(16)}${part}`;
+    const path = built.nic !== undefined ? `ethernet@${at}/ethernet-phy@0` : `scsi@${at}/${place}`;
+    this.bootOrder.add(`/pci@i0cf8/${path}`, index);
   }
 
   /** Plugs a device while the machine runs; `UserError` says why not. */
@@ -236,6 +241,7 @@ export class PcBoard {
     const { options, memory, io } = { options: this.#options, memory: this.memory, io: this.io };
     const context: DeviceContext = {
       ...(options.peripherals ?? NO_PERIPHERALS),
+      macs: new MacAddresses(),
       memory,
       io,
       msi,

@@ -9,6 +9,7 @@ import { UserError } from '../util/errors.ts';
 import { DEVICE_COMMANDS } from './device-commands.ts';
 import { evaluate } from './expression.ts';
 import { type DumpFormat, formatDump, parseDumpFormat } from './memory-dump.ts';
+import { networkCommands, networkTopics } from './network-commands.ts';
 
 export interface MonitorContext {
   readonly machine: MachineControl;
@@ -43,6 +44,7 @@ const done = async (request: Promise<unknown>): Promise<string> => {
 };
 
 const COMMANDS: Readonly<Record<string, MonitorCommand>> = {
+  ...networkCommands,
   help: { args: '[command]', about: 'show this list', run: async (_, args) => helpText(args) },
   info: { args: '[topic]', about: 'show information about the machine', run: (c, args) => info(c, args) },
   x: {
@@ -144,12 +146,15 @@ function helpText(name: string): string {
 }
 
 function infoHelp(): string {
-  return ['version', 'block', ...INFO_TOPICS].map((topic) => `info ${topic} -- show ${topic}`).join('\n');
+  return ['version', 'block', ...Object.keys(networkTopics), ...INFO_TOPICS]
+    .map((topic) => `info ${topic} -- show ${topic}`)
+    .join('\n');
 }
 
 async function info(context: MonitorContext, topic: string): Promise<string> {
   if (topic === 'block') return blockText(context);
   if (topic === 'version') return context.version;
+  if (Object.hasOwn(networkTopics, topic)) return networkTopics[topic]!(context);
   if (topic === '') return infoHelp();
   return context.machine.request('info', { topic });
 }

@@ -43,6 +43,26 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     if (guid === undefined) throw new UserError('GenericError', 'VM Generation ID device not found');
     return { guid };
   },
+  /** Cards for `info network`. */
+  'x-nics': (machine) =>
+    machine.board.registry.plugged.flatMap(({ spec, type, built }) =>
+      built.nic === undefined
+        ? []
+        : [
+            {
+              name: spec.id ?? `${type.name}.0`,
+              model: type.name,
+              netdev: built.nic.netdev ?? null,
+              mac: [...built.nic.mac()].map((byte) => byte.toString(16).padStart(2, '0')).join(':'),
+            },
+          ],
+    ),
+  set_link: (machine, { name, up }) => {
+    const nic = machine.board.registry.find(String(name))?.built.nic;
+    if (!machine.setLink(nic?.netdev ?? String(name), up === true))
+      throw new UserError('DeviceNotFound', `Device '${String(name)}' not found`);
+    return {};
+  },
   device_add: (machine, { spec }) => {
     machine.board.hotplug(spec as DeviceSpec);
     return {};

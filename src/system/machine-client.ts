@@ -8,6 +8,8 @@ import type { NodeOptions } from '../block/node-options.ts';
 import { CharChannel } from '../chardev/char-channel.ts';
 import { CharPump } from '../chardev/char-pump.ts';
 import type { CharStream } from '../chardev/char-stream.ts';
+import type { NetStart } from '../net/net-config.ts';
+import type { NetDescription } from '../net/net-service.ts';
 import { AssertionError, UserError } from '../util/errors.ts';
 import { Emitter } from '../util/events.ts';
 import type { MachineConfig } from './config.ts';
@@ -69,6 +71,20 @@ export interface BlockPort {
   close(): Promise<void>;
 }
 
+/** The network thread, made by the host. */
+export interface NetPort {
+  readonly start: NetStart;
+  attach(machine: Pick<MachineWakeUp, 'kick' | 'control'>): void;
+  describe(): Promise<NetDescription>;
+  /** `info usernet`. */
+  connections(): Promise<string>;
+  /** `hostfwd_add`; rejects with `UserError`. */
+  addForward(netdev: string | undefined, rule: string): Promise<void>;
+  /** False: there is no such rule. */
+  removeForward(netdev: string | undefined, rule: string): Promise<boolean>;
+  close(): Promise<void>;
+}
+
 export interface MachineParts {
   readonly config: MachineConfig;
   readonly kernel: FileImage | undefined;
@@ -80,6 +96,8 @@ export interface MachineParts {
   readonly debugCon: CharStream | undefined;
   /** Undefined: no drives. */
   readonly block?: BlockPort | undefined;
+  /** Undefined: no network. */
+  readonly net?: NetPort | undefined;
   /** Host streams of character devices that devices name. */
   readonly chardevs?: ReadonlyArray<readonly [id: string, stream: CharStream]>;
   /** The peer of `-qtest`. */
@@ -107,6 +125,8 @@ export interface MachineControl {
   readonly state: RunState;
   /** The I/O thread; undefined: drives cannot be added. */
   readonly block: BlockPort | undefined;
+  /** The network thread; undefined without network. */
+  readonly net: NetPort | undefined;
   readonly onEvent: Emitter<LifecycleEvent>['event'];
   readonly onNotice: Emitter<MachineNotice>['event'];
   request<N extends RequestName>(
@@ -169,6 +189,11 @@ export class MachineClient implements MachineControl {
   /** Name of the accelerator in use; empty before the machine has started. */
   get accelerator(): string {
     return this.#accelerator;
+  }
+
+  /** The network thread; undefined without network. */
+  get net(): NetPort | undefined {
+    return this.#parts.net;
   }
 
   get state(): RunState {
@@ -237,6 +262,7 @@ export class MachineClient implements MachineControl {
   async #dispose(): Promise<void> {
     await this.#threads.terminate();
     await this.#parts.block?.close();
+    await this.#parts.net?.close();
     const sleep = (ms: number): Promise<void> => this.#threads.sleep(ms);
     await Promise.all(this.#pumps.map((pump) => pump.finish(sleep, FINISH_TIMEOUT_MS)));
     const { serial, debugCon, chardevs = [], qtest } = this.#parts;
@@ -263,6 +289,7 @@ export class MachineClient implements MachineControl {
       chardevs = [],
       qtest,
       block,
+      net,
     } = this.#parts;
     return {
       config,
@@ -279,6 +306,7 @@ export class MachineClient implements MachineControl {
         qtest: this.#connect(qtest, undefined),
       },
       block: block?.start,
+      net: net?.start,
     };
   }
 
@@ -319,6 +347,7 @@ export class MachineClient implements MachineControl {
         this.#kick = this.#threads.kicker(message.kick);
         this.#state = message.state;
         this.#parts.block?.attach({ ram: message.ram, kick: message.kick, control: this.#control.buffer });
+        this.#parts.net?.attach({ kick: message.kick, control: this.#control.buffer });
         this.#threads.startTicker(this.#ticker.words, message.kick);
         if (this.#owesKick) this.#wake(); // what was sent before there was a vCPU to kick
         this.#resolveStarted();

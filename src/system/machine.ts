@@ -23,6 +23,7 @@ import type { LocalApic } from '../hw/intc/apic.ts';
 import { type DirectBoot, PcBoard, pcBusAccess } from '../machine/pc-board.ts';
 import { displayBytes } from '../machine/pc-display.ts';
 import { pcRamBufferBytes } from '../machine/pc-memory.ts';
+import { ChannelNetBackend, NetDoorbell, NicChannel } from '../net/nic-channel.ts';
 import type { TargetDescriptor } from '../target/target.ts';
 import { type CpuModel, parseCpu } from '../target/x86/cpu-models.ts';
 import { parseCpuOption } from '../target/x86/cpu-option.ts';
@@ -90,6 +91,7 @@ export class Machine implements LoopClient {
   readonly #serial: ReadonlyArray<RingCharBackend | undefined>;
   readonly #debugCon: RingCharBackend | undefined;
   readonly #block: BlockChannel | undefined;
+  readonly #netdevs: readonly ChannelNetBackend[];
   readonly #flushTimer: Timer;
   readonly #requests: MachineRequestHandler;
   readonly #longMode: boolean;
@@ -160,6 +162,7 @@ export class Machine implements LoopClient {
       });
     }
     this.drives = this.#createDrives();
+    this.#netdevs = this.#createNetdevs();
     this.board = new PcBoard({
       board: config.machine,
       memoryBytes: config.memoryBytes,
@@ -200,6 +203,7 @@ export class Machine implements LoopClient {
         chardev: (id) => this.#chardevs.get(id),
         share: (id) => this.#share(id),
         audio: audioBackends(config.audiodevs, this.#timers, (id) => this.#chardevs.get(audioStreamName(id))),
+        netdev: (id) => this.#findNetdev(id),
         notify: (name, data) => host.post({ kind: 'notify', name, data }),
         randomBytes: (bytes) => host.randomBytes(bytes),
         emptyDrive: (name, media) => this.drives.createEmpty(name, media),
@@ -347,6 +351,8 @@ export class Machine implements LoopClient {
     for (const backend of this.#serial) backend?.poll();
     this.#debugCon?.poll();
     this.#block?.poll();
+    // What arrives while the machine stands still waits in the ring.
+    if (this.isRunning) for (const netdev of this.#netdevs) netdev.poll();
     for (const backend of this.#chardevs.values()) backend.poll();
     this.#qtest?.poll();
   }
@@ -393,6 +399,25 @@ export class Machine implements LoopClient {
   #share(id: string): ShareBackend | undefined {
     const opened = this.#start.block?.shares.find((share) => share.id === id);
     return opened && this.#block?.createShare(opened.handle);
+  }
+
+  #createNetdevs(): ChannelNetBackend[] {
+    const { net } = this.#start;
+    if (net === undefined) return [];
+    const doorbell = new NetDoorbell(net.doorbell);
+    return net.channels.map(([id, buffer]) => new ChannelNetBackend(id, new NicChannel(buffer), doorbell));
+  }
+
+  #findNetdev(id: string): ChannelNetBackend | 'in-use' | undefined {
+    const found = this.#netdevs.find((netdev) => netdev.id === id);
+    return found?.isConnected === true ? 'in-use' : found;
+  }
+
+  /** `set_link`. False: no such back end. */
+  setLink(netdev: string, up: boolean): boolean {
+    const found = this.#netdevs.find(({ id }) => id === netdev);
+    found?.setLink(up);
+    return found !== undefined;
   }
 
   #createBackend(buffer: SharedArrayBuffer | undefined): RingCharBackend | undefined {

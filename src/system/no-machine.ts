@@ -26,6 +26,7 @@ const TEXTS: Readonly<Record<string, string>> = {
 };
 
 export class NoMachine implements MachineControl {
+  readonly net = undefined;
   readonly config: MachineConfig;
   /** Resolves when somebody asked for the end. */
   readonly ended: Promise<MachineEnd>;

@@ -2,6 +2,7 @@
 
 import type { KickWord } from '../accel/accelerator.ts';
 import type { BlockStart } from '../block/io/protocol.ts';
+import type { NetStart } from '../net/net-config.ts';
 import type { MachineConfig } from './config.ts';
 import type { LifecycleEvent, RunState } from './lifecycle.ts';
 
@@ -38,6 +39,8 @@ export interface MachineStart {
   readonly charDevices: CharDeviceBuffers;
   /** Drives and the shared memory of their I/O thread; undefined: no drives. */
   readonly block: BlockStart | undefined;
+  /** Back ends of network cards; undefined: none. */
+  readonly net: NetStart | undefined;
 }
 
 /** Makes the vCPU leave guest code; from any thread. Not for `kick.thread`: that takes the host's help. */

@@ -7,6 +7,8 @@ const FALSE = new Set(['off', 'no', 'false', 'n']);
 export class OptionList {
   readonly #what: string;
   readonly #values = new Map<string, string | undefined>();
+  /** Every value of a key, in order. */
+  readonly #all = new Map<string, string[]>();
 
   /**
    * A doubled comma stands for one in a value. `what` begins error messages; `first` names the key of a leading value
@@ -26,6 +28,7 @@ export class OptionList {
   #set(key: string, value: string | undefined): void {
     if (key === '') throw this.error('an option without a name');
     this.#values.set(key, value);
+    if (value !== undefined) this.#all.set(key, [...(this.#all.get(key) ?? []), value]);
   }
 
   error(reason: string): UserError {
@@ -37,6 +40,12 @@ export class OptionList {
     const all = Object.fromEntries([...this.#values].map(([key, value]) => [key, value ?? 'on']));
     this.#values.clear();
     return all;
+  }
+
+  /** Takes all values of a key that may come several times. */
+  list(key: string): readonly string[] {
+    this.text(key);
+    return this.#all.get(key) ?? [];
   }
 
   has(key: string): boolean {

@@ -131,13 +131,33 @@ export class VirtQueue {
   /** Returns a chain, with how many bytes were written into it. */
   push(chain: Chain, written: number): void {
     if (!this.#locate()) return;
-    for (let left = written, i = 0; left > 0 && i < chain.in.length; i++) {
-      const { offset, length } = chain.in[i]!;
-      this.#ram.notifyWrite(offset, Math.min(length, left));
-      left -= length;
-    }
+    this.#notifySegments(chain, written);
     if (this.features.packed) this.#pushPacked(chain, written);
     else this.#pushSplit(chain, written);
+  }
+
+  /** Takes the last `pop` back: the chain is the next one again. */
+  unpop({ entries }: Chain): void {
+    const { s } = this;
+    if (!this.features.packed) {
+      s.nextAvail = (s.nextAvail - 1) & 0xffff;
+      return;
+    }
+    const at = (s.nextAvail & 0x7fff) - entries;
+    const wrap = s.nextAvail & 0x8000;
+    s.nextAvail = at >= 0 ? at | wrap : (at + s.size) | (wrap ^ 0x8000);
+  }
+
+  /** Returns chains that belong together: the driver sees all of them or none. */
+  pushAll(chains: readonly Chain[], written: readonly number[]): void {
+    if (chains.length === 1) {
+      this.push(chains[0]!, written[0]!);
+      return;
+    }
+    if (!this.#locate()) return;
+    for (let i = 0; i < chains.length; i++) this.#notifySegments(chains[i]!, written[i]!);
+    if (this.features.packed) this.#pushAllPacked(chains, written);
+    else this.#pushAllSplit(chains, written);
   }
 
   /** Whether the driver wants an interrupt for what was pushed since the last call. */
@@ -194,6 +214,15 @@ export class VirtQueue {
 
   #area(address: bigint, size: number): number {
     return address > 2n ** 52n ? -1 : this.#memory.ramOffsetOf(Number(address), size);
+  }
+
+  /** Says of the memory that was written. */
+  #notifySegments(chain: Chain, written: number): void {
+    for (let left = written, i = 0; left > 0 && i < chain.in.length; i++) {
+      const { offset, length } = chain.in[i]!;
+      this.#ram.notifyWrite(offset, Math.min(length, left));
+      left -= length;
+    }
   }
 
   #break(reason: string): undefined {
@@ -264,6 +293,19 @@ export class VirtQueue {
     this.#write16(this.#device + 2, s.nextUsed);
   }
 
+  #pushAllSplit(chains: readonly Chain[], written: readonly number[]): void {
+    const { s } = this;
+    const { view } = this.#ram;
+    for (let i = 0; i < chains.length; i++) {
+      const entry = this.#device + 4 + 8 * ((s.nextUsed + i) & (s.size - 1));
+      view.setUint32(entry, chains[i]!.id, true);
+      view.setUint32(entry + 4, written[i]!, true);
+      this.#ram.notifyWrite(entry, 8);
+    }
+    s.nextUsed = (s.nextUsed + chains.length) & 0xffff;
+    this.#write16(this.#device + 2, s.nextUsed);
+  }
+
   #splitInterrupt(): boolean {
     const { s } = this;
     const { view } = this.#ram;
@@ -325,10 +367,31 @@ export class VirtQueue {
     // The flags last: they hand the entry over.
     view.setUint16(entry + 14, wrap ? PACKED_AVAIL | PACKED_USED : 0, true);
     this.#ram.notifyWrite(entry, DESCRIPTOR_BYTES);
-    const next = at + chain.entries;
-    const wraps = next >= s.size;
-    s.nextUsed = (wraps ? next - s.size : next) | (wrap !== wraps ? 0x8000 : 0);
+    this.#advanceUsed(chain.entries);
     this.#pushed += chain.entries;
+  }
+
+  /** The first entry's flags last: the driver looks at entries in order. */
+  #pushAllPacked(chains: readonly Chain[], written: readonly number[]): void {
+    const { s } = this;
+    const starts: number[] = [];
+    for (const chain of chains) {
+      starts.push(s.nextUsed);
+      this.#advanceUsed(chain.entries);
+    }
+    const end = s.nextUsed;
+    for (let i = chains.length - 1; i >= 0; i--) {
+      s.nextUsed = starts[i]!;
+      this.#pushPacked(chains[i]!, written[i]!);
+    }
+    s.nextUsed = end;
+  }
+
+  #advanceUsed(entries: number): void {
+    const { s } = this;
+    const next = (s.nextUsed & 0x7fff) + entries;
+    const wraps = next >= s.size;
+    s.nextUsed = (wraps ? next - s.size : next) | (((s.nextUsed & 0x8000) !== 0) !== wraps ? 0x8000 : 0);
   }
 
   #packedInterrupt(): boolean {
