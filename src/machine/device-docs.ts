@@ -17,6 +17,18 @@ const NOTES: Readonly<Record<string, Notes>> = {
   },
   'virtio-rng': { missing: 'rng= (the source is the host)', proof: 'Linux virtio-rng (tests/boot/virtio)' },
   'virtio-serial': { proof: 'Linux virtio_console (tests/boot/virtio)' },
+  AC97: {
+    missing: 'recording gives silence',
+    proof: 'Linux snd-intel8x0 plays a tone (tests/boot/sound)',
+  },
+  'intel-hda': { proof: 'Linux snd-hda-intel plays a tone (tests/boot/sound)' },
+  'ich9-intel-hda': { proof: 'unit tests of intel-hda' },
+  'hda-output': { missing: 'mixer=', proof: 'unit tests' },
+  'hda-duplex': {
+    missing: 'mixer=, recording gives silence',
+    proof: 'Linux snd-hda-codec-generic plays a tone (tests/boot/sound)',
+  },
+  'hda-micro': { missing: 'mixer=, recording gives silence', proof: 'unit tests of hda-duplex' },
   virtconsole: { proof: 'Linux virtio_console (tests/boot/virtio)' },
   virtserialport: { proof: 'Linux virtio_console (tests/boot/virtio)' },
   'virtio-balloon': {

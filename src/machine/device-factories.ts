@@ -12,7 +12,6 @@ import type { PowerControl } from '../core/reset.ts';
 import type { ShareBackend } from '../core/share-backend.ts';
 import type { TimerService } from '../core/timer.ts';
 import { formatGuid, parseGuid, VmGenId } from '../hw/acpi/vmgenid.ts';
-import { Ac97 } from '../hw/audio/ac97.ts';
 import { AtapiCdrom } from '../hw/ide/atapi-cdrom.ts';
 import { Edu } from '../hw/misc/edu.ts';
 import { PciTestDev } from '../hw/misc/pci-testdev.ts';
@@ -20,6 +19,7 @@ import { type PanicSink, PVPANIC_MMIO, PvPanic, PvPanicPci } from '../hw/misc/pv
 import { I6300Esb } from '../hw/watchdog/i6300esb.ts';
 import { isPowerOfTwo } from '../util/bits.ts';
 import { UserError } from '../util/errors.ts';
+import { buildAc97, buildHda, buildHdaCodec } from './audio-factories.ts';
 import type { BuiltDevice } from './device-registry.ts';
 import type { DeviceSpec, PropertyValue } from './device-spec.ts';
 import type { DeviceType } from './device-types.ts';
@@ -141,6 +141,11 @@ const FACTORIES: Readonly<Record<string, DeviceFactory>> = {
   'scsi-cd': buildScsiCdrom,
   AC97: buildAc97,
   floppy: buildFloppy,
+  'intel-hda': buildHda,
+  'ich9-intel-hda': buildHda,
+  'hda-output': buildHdaCodec,
+  'hda-duplex': buildHdaCodec,
+  'hda-micro': buildHdaCodec,
   edu: buildEdu,
   e1000: buildE1000,
   rtl8139: buildRtl8139,
@@ -184,18 +189,6 @@ function buildFloppy(request: BuildRequest): BuiltDevice {
   const type = FLOPPY_TYPES[request.text('drive-type') ?? 'auto'] ?? 0;
   const part: FloppyPart = { drive, type };
   return { device: NO_DEVICE, part, drive, removable: floppyMedium() };
-}
-
-function buildAc97(request: BuildRequest): BuiltDevice {
-  const device = new Ac97({ memory: request.context.memory, audio: requireAudio(request) });
-  return { device, pci: device.pci };
-}
-
-function requireAudio({ context, text, error }: BuildRequest): AudioBackend {
-  const id = text('audiodev');
-  const backend = context.audio(id);
-  if (backend === undefined) throw error(`audiodev '${id}' not found`);
-  return backend;
 }
 
 function buildEdu({ context, text }: BuildRequest): BuiltDevice {

@@ -40,7 +40,8 @@ export type BusKind =
   | 'SCSI'
   | 'nvme-bus'
   | 'IDE'
-  | 'floppy-bus';
+  | 'floppy-bus'
+  | 'HDA';
 export type DeviceCategory =
   | 'Controller/Bridge/Hub'
   | 'Display'
@@ -298,6 +299,19 @@ const isaType = (
   hotpluggable: false,
   properties,
 });
+const hdaType = (name: string, about: string): DeviceType => ({
+  name,
+  bus: 'HDA',
+  parents: ['hda-audio', 'hda-codec', 'device', 'object'],
+  category: 'Sound',
+  about,
+  hotpluggable: false,
+  properties: [
+    p('audiodev', 'audiodev', undefined, 'ID of an audiodev'),
+    p('cad', 'uint32', 0xffffffff, 'Address on the link'),
+    p('mixer', 'bool', true),
+  ],
+});
 const portType = (name: string, about: string): DeviceType => ({
   name,
   bus: 'virtio-serial-bus',
@@ -393,6 +407,14 @@ const TYPES: readonly DeviceType[] = [
       p('shared', 'bool', true),
     ],
   },
+  ...(['intel-hda', 'ich9-intel-hda'] as const).map((name) =>
+    pciType(name, 'Sound', `Intel HD Audio Controller (${name === 'intel-hda' ? 'ich6' : 'ich9'})`, [
+      p('msi', 'OnOffAuto', 'auto'),
+    ]),
+  ),
+  hdaType('hda-output', 'HDA Audio Codec, output-only (line-out)'),
+  hdaType('hda-duplex', 'HDA Audio Codec, duplex (line-out, line-in)'),
+  hdaType('hda-micro', 'HDA Audio Codec, duplex (speaker, microphone)'),
   pciType('AC97', 'Sound', 'Intel 82801AA AC97 Audio', [
     p('audiodev', 'audiodev', undefined, 'ID of an audiodev'),
   ]),

@@ -114,6 +114,14 @@ const SOUND_MODULES = [
   'ac97_bus',
   'snd-ac97-codec',
   'snd-intel8x0',
+  'snd-hda-core',
+  'snd-intel-dspcfg',
+  'snd-intel-sdw-acpi',
+  'soundwire-bus',
+  'snd-hda-codec',
+  'ledtrig-audio',
+  'snd-hda-codec-generic',
+  'snd-hda-intel',
 ];
 
 /** A kernel with a second archive of those modules it has and a script that loads them, to follow the shell's own. */
