@@ -33,6 +33,8 @@ const MODULES = [
     'scsi_mod',
     'libata',
     'ata_piix',
+    'libahci',
+    'ahci',
     'crc64',
     'crc64-rocksoft',
     'crct10dif_common',
