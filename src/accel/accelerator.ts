@@ -19,6 +19,8 @@ export interface VcpuBus {
   /** Physical access outside RAM; size 1, 2 or 4; unsigned results. */
   readMmio(address: number, size: number): number;
   writeMmio(address: number, size: number, value: number): void;
+  /** A store to ROM at an offset of the RAM buffer; absent: ROM does not mind. */
+  writeRom?(ramOffset: number, size: number, value: number): void;
   readPort(port: number, size: number): number;
   writePort(port: number, size: number, value: number): void;
   /** The vector of the highest-priority pending interrupt, acknowledged; -1 if it has gone. */

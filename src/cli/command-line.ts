@@ -48,6 +48,7 @@ export interface RunPlan {
   readonly initrd: string | undefined;
   readonly firmware: string | undefined;
   readonly firmwareDirs: readonly string[];
+  readonly hasFlash: boolean;
   /** Option ROMs that the devices want. */
   readonly roms: readonly string[];
   /** COM1…; `none` leaves a port out. */
@@ -85,6 +86,8 @@ export class Collected {
   initrd: string | undefined;
   firmware: string | undefined;
   readonly firmwareDirs: string[] = [];
+  /** How many `-pflash` there were. */
+  flashUnits = 0;
   append: string | undefined;
   readonly serial: CharRequest[] = [];
   readonly monitors: MonitorRequest[] = [];
@@ -225,6 +228,7 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
   cdrom: value((c, text) => c.drives.addFile('cdrom', text, 'ide', 2, 'cdrom')),
   fda: value((c, text) => c.drives.addFile('fda', text, 'floppy', 0, 'disk')),
   fdb: value((c, text) => c.drives.addFile('fdb', text, 'floppy', 1, 'disk')),
+  pflash: value((c, text) => c.drives.addFile('pflash', text, 'pflash', c.flashUnits++, 'disk')),
   snapshot: flag((c) => c.drives.snapshot()),
   global: value(parseGlobal),
   uuid: value((c, text) => {
@@ -339,7 +343,9 @@ function finish(c: Collected): RunPlan {
     if (c.initrd !== undefined) throw new UserError('NeedsKernel', '-initrd: only allowed with -kernel');
   }
   // A kernel that no firmware starts finds no VGA BIOS to switch a display on: without -vga it gets none.
-  const hasFirmware = c.kernel === undefined || c.firmware !== undefined;
+  const block = c.drives.finish(c.config.machine === 'q35' ? 1 : 2);
+  const hasFlash = block.drives.some((drive) => drive.interface === 'pflash');
+  const hasFirmware = c.kernel === undefined || c.firmware !== undefined || hasFlash;
   c.config.vga = c.vga ?? (hasFirmware && !c.noDefaults ? 'std' : 'none');
   c.config.accelerators = c.accelerators.finish(c.defaultAccelerator);
   parseCpuChecked(c);
@@ -356,12 +362,13 @@ function finish(c: Collected): RunPlan {
     initrd: c.initrd,
     firmware: c.firmware,
     firmwareDirs: c.firmwareDirs,
+    hasFlash,
     roms: c.config.vga === 'std' ? [VGA_BIOS] : [],
     serial: c.serial,
     monitors: c.monitors,
     qtest: c.qtest,
     debugCon: c.debugCon,
-    block: { ...c.drives.finish(c.config.machine === 'q35' ? 1 : 2), shares: c.shares },
+    block: { ...block, shares: c.shares },
     chardevs: c.chardevs,
     net: net.config,
     logFile: c.logFile,

@@ -71,6 +71,7 @@ Boot
   -initrd FILE      its initial RAM disk (multiboot: FILE[ ARGS],FILE[ ARGS]…)
   -append TEXT      its command line
   -bios FILE        firmware: a ROM image that ends at 4 GiB (default without -kernel: SeaBIOS of the host's packages)
+  -pflash FILE      firmware in flash memory; the second holds its variables (also -drive if=pflash,unit=N)
   -L DIR            look here first for firmware and option ROMs ("help" lists the directories)
   -boot [order=]LETTERS[,once=LETTERS][,menu=on][,splash-time=MS][,reboot-timeout=MS][,strict=on]
                     what firmware tries: a, b floppies, c disk, d CD-ROM

@@ -118,13 +118,25 @@ export class AddressSpace {
     }
     if (range.ramOffset >= 0) {
       if (addr + size > range.end) this.#writeBytewise(addr, size, value);
-      else if (!range.readOnly) this.#writeRam(range, addr, size, value);
+      else if (range.readOnly) range.region.device?.write(range.offset + (addr - range.start), size, value);
+      else this.#writeRam(range, addr, size, value);
       return;
     }
     const region = range.region;
     const offset = range.offset + (addr - range.start);
     if (offset + size <= region.size) this.#writeDevice(region, addr, offset, size, value);
     else if (size !== 1) this.#writeBytewise(addr, size, value);
+  }
+
+  /** A vCPU stored to ROM at `ramOffset` of the RAM buffer: only flash memory minds. */
+  writeRom(ramOffset: number, size: AccessSize, value: number): void {
+    for (const range of this.flatView.ranges) {
+      const at = ramOffset - range.ramOffset;
+      if (range.region.device === undefined || range.ramOffset < 0 || !range.readOnly) continue;
+      if (at < 0 || at + size > range.end - range.start) continue;
+      range.region.device.write(range.offset + at, size, value);
+      return;
+    }
   }
 
   /** Eight bytes as two accesses of four, low half first. */

@@ -51,7 +51,7 @@ export class MemoryRegion {
   readonly kind: RegionKind;
   /** RAM and ROM: where the region starts in the RAM buffer. -1 for others. */
   readonly ramOffset: number;
-  /** MMIO only. */
+  /** MMIO; of ROM, what hears of writes. */
   readonly device: MmioDevice | undefined;
   readonly valid: SizeRange;
   readonly impl: SizeRange;
@@ -106,6 +106,19 @@ export class MemoryRegion {
   /** Like RAM, but the guest's writes are ignored. Loaders write the buffer itself. */
   static rom(name: string, size: number, ramOffset: number): MemoryRegion {
     return new MemoryRegion('rom', name, size, { ramOffset });
+  }
+
+  /** ROM that tells `device` of writes: flash memory. */
+  static romDevice(
+    name: string,
+    size: number,
+    ramOffset: number,
+    device: Pick<MmioDevice, 'write'>,
+  ): MemoryRegion {
+    return new MemoryRegion('rom', name, size, {
+      ramOffset,
+      device: { read: () => 0, write: (offset, bytes, value) => device.write(offset, bytes, value) },
+    });
   }
 
   static mmio(name: string, size: number, device: MmioDevice, options: MmioOptions = {}): MemoryRegion {

@@ -33,6 +33,7 @@ import { MacAddresses } from './net-factories.ts';
 import { I440fxChipset } from './pc.ts';
 import { CMOS_CPU_COUNT, fillCmos } from './pc-cmos.ts';
 import { VGA_BIOS, type VgaKind } from './pc-display.ts';
+import { PcFlash } from './pc-flash.ts';
 import { PcHotplug } from './pc-hotplug.ts';
 import { type PcInterruptOptions, PcInterrupts } from './pc-interrupts.ts';
 import { PcLegacy, type PcLegacyOptions } from './pc-legacy.ts';
@@ -121,6 +122,7 @@ export class PcBoard {
   readonly fwCfg: FwCfg;
   readonly storage: PcStorage;
   readonly vga: Vga | undefined;
+  readonly flash: PcFlash;
   /** Devices that firmware tries to boot from before others, by `bootindex`. */
   readonly bootOrder = new BootOrder();
   /** Named, in order of reset; those that were plugged by their path. */
@@ -145,6 +147,9 @@ export class PcBoard {
     const slots = this.#slots;
     this.fwCfg = slots.add('fw_cfg', new FwCfg(this.memory));
     slots.mapPorts('fw_cfg', map.PORT_FW_CFG, FW_CFG_PORTS, this.fwCfg, { unaligned: true });
+    const { guestError } = options.peripherals ?? NO_PERIPHERALS;
+    const { memoryBytes, drives = [] } = options;
+    this.flash = new PcFlash(drives, this.memory, slots, memoryBytes, guestError);
     this.#interrupts = new PcInterrupts(options, this.memory, slots);
     this.#legacy = new PcLegacy(options, this.#interrupts, slots);
     this.chipset = this.#createChipset();
@@ -271,7 +276,7 @@ export class PcBoard {
       fillCmos(rtc, this.#mem.lowRamEnd, this.#mem.highRamBytes, order, this.#boot.checksFloppy);
       rtc.poke(CMOS_CPU_COUNT, this.#options.cpus.length - 1);
       this.storage.fillCmos((index, value) => rtc.poke(index, value));
-      if (this.#options.firmware === undefined) this.chipset.standInForFirmware();
+      if (!this.hasFirmware) this.chipset.standInForFirmware();
       if (this.#resets === 0) this.#describeToFirmware();
       this.#resets++;
     });
@@ -371,6 +376,11 @@ export class PcBoard {
     };
   }
 
+  /** Something other than a kernel's loader runs first. */
+  get hasFirmware(): boolean {
+    return this.#options.firmware !== undefined || this.flash.isPresent;
+  }
+
   get #boot(): BootOptions {
     return this.#options.boot ?? DEFAULT_BOOT;
   }
@@ -423,6 +433,7 @@ function uuidBytes(text: string): Uint8Array {
 export function pcBusAccess(board: PcBoard): {
   readMmio(address: number, size: number): number;
   writeMmio(address: number, size: number, value: number): void;
+  writeRom(ramOffset: number, size: number, value: number): void;
   readPort(port: number, size: number): number;
   writePort(port: number, size: number, value: number): void;
 } {
@@ -430,6 +441,7 @@ export function pcBusAccess(board: PcBoard): {
   return {
     readMmio: (address, size) => memory.read(address, size as AccessSize),
     writeMmio: (address, size, value) => memory.write(address, size as AccessSize, value),
+    writeRom: (ramOffset, size, value) => memory.writeRom(ramOffset, size as AccessSize, value),
     readPort: (port, size) => io.read(port, size as AccessSize),
     writePort: (port, size, value) => io.write(port, size as AccessSize, value),
   };

@@ -15,6 +15,7 @@ const PAGE_SIZE = 4096;
 export const MIN_MEMORY_BYTES = 2 ** 20;
 const FIRMWARE_WINDOW = 0x2_0000;
 const MAX_FIRMWARE = 16 * 2 ** 20;
+const MAX_FLASH = 8 * 2 ** 20;
 
 export type BoardKind = 'pc' | 'q35';
 
@@ -24,6 +25,8 @@ export interface PcMemoryOptions {
   readonly memoryBytes: number;
   /** A ROM that ends at 4 GiB; its last 128 KiB show below 1 MiB. */
   readonly firmware: { readonly name: string; readonly bytes: Uint8Array } | undefined;
+  /** Sizes of flash units 0, 1, …: in place of `firmware`, the first ends at 4 GiB, each other below the one before. */
+  readonly flashBytes?: readonly number[];
   /** Memory of devices (video RAM, option ROMs) behind RAM and ROM in the buffer; a multiple of 4 KiB. */
   readonly deviceBytes?: number;
 }
@@ -33,7 +36,8 @@ export function pcRamBufferBytes(options: PcMemoryOptions): number {
   const { memoryBytes, firmware, deviceBytes = 0 } = options;
   if (memoryBytes < MIN_MEMORY_BYTES) throw new UserError('BadMemorySize', '-m: less than 1 MiB of memory');
   if (memoryBytes % PAGE_SIZE !== 0) throw new UserError('BadMemorySize', '-m: not a multiple of 4 KiB');
-  if (firmware === undefined) return memoryBytes + deviceBytes;
+  const flashBytes = flashSize(options.flashBytes ?? []);
+  if (firmware === undefined || flashBytes > 0) return memoryBytes + flashBytes + deviceBytes;
   const size = firmware.bytes.length;
   if (size === 0 || size % PAGE_SIZE !== 0 || size > MAX_FIRMWARE) {
     throw new UserError(
@@ -42,6 +46,23 @@ export function pcRamBufferBytes(options: PcMemoryOptions): number {
     );
   }
   return memoryBytes + size + deviceBytes;
+}
+
+function flashSize(units: readonly number[]): number {
+  const total = units.reduce((sum, size) => sum + size, 0);
+  units.forEach((size, unit) => {
+    if (size === 0 || size % PAGE_SIZE !== 0)
+      throw new UserError(
+        'BadFirmware',
+        `-drive if=pflash,unit=${unit}: ${size} bytes are no multiple of 4 KiB`,
+      );
+  });
+  if (total > MAX_FLASH)
+    throw new UserError(
+      'BadFirmware',
+      `-drive if=pflash: ${total} bytes of flash exceed the ${MAX_FLASH} possible`,
+    );
+  return total;
 }
 
 /**
@@ -86,8 +107,10 @@ export class PcMemory implements BootMemory {
     this.highRamBytes = memoryBytes - this.lowRamEnd;
     this.map = memoryMap(this.lowRamEnd, this.highRamBytes, options.board === 'q35');
     this.#ram = new GuestRam(ramBuffer);
-    this.#firmware = firmware?.bytes;
-    this.#deviceAt = memoryBytes + (firmware?.bytes.length ?? 0);
+    this.#firmware = options.flashBytes === undefined ? firmware?.bytes : undefined;
+    const flashBytes = options.flashBytes ?? [];
+    const romBytes = flashBytes[0] ?? firmware?.bytes.length ?? 0;
+    this.#deviceAt = memoryBytes + (flashBytes.length > 0 ? flashSize(flashBytes) : romBytes);
     const root = MemoryRegion.container('system', ADDRESS_SPACE_SIZE);
     const ram = MemoryRegion.ram('pc.ram', memoryBytes, 0);
     this.space = new AddressSpace('memory', root, this.#ram);
@@ -105,9 +128,8 @@ export class PcMemory implements BootMemory {
     this.#smram = MemoryRegion.alias('smram', ram, map.VGA_BASE, map.VGA_SIZE);
     this.#smram.enabled = false;
     root.add(map.VGA_BASE, this.#smram, 3);
-    const rom =
-      firmware === undefined ? undefined : MemoryRegion.rom('pc.bios', firmware.bytes.length, memoryBytes);
-    if (rom !== undefined) root.add(map.HIGH_RAM_BASE - rom.size, rom);
+    const rom = romBytes === 0 ? undefined : MemoryRegion.rom('pc.bios', romBytes, memoryBytes);
+    if (rom !== undefined && flashBytes.length === 0) root.add(map.HIGH_RAM_BASE - rom.size, rom);
     this.#segments = biosSegments().map(({ addr, size }) => this.#addSegment(root, ram, rom, addr, size));
   }
 

@@ -22,6 +22,7 @@ import { KeySender } from '../hw/input/key-sender.ts';
 import type { LocalApic } from '../hw/intc/apic.ts';
 import { type DirectBoot, PcBoard, pcBusAccess } from '../machine/pc-board.ts';
 import { displayBytes } from '../machine/pc-display.ts';
+import { flashUnits } from '../machine/pc-flash.ts';
 import { pcRamBufferBytes } from '../machine/pc-memory.ts';
 import { ChannelNetBackend, NetDoorbell, NicChannel } from '../net/nic-channel.ts';
 import type { TargetDescriptor } from '../target/target.ts';
@@ -133,6 +134,13 @@ export class Machine implements LoopClient {
     this.#longMode = model.features.has('lm');
     const roms = new Map(start.roms.map(({ name, bytes }) => [name, bytes]));
     const deviceBytes = displayBytes(config.vga, roms);
+    const flash = flashUnits(
+      (start.block?.drives ?? []).map(({ config, medium }) => ({
+        ...config,
+        sizeBytes: medium?.sizeBytes ?? 0,
+      })),
+    );
+    const sizes = flash.length === 0 ? {} : { flashBytes: flash.map((unit) => unit.sizeBytes) };
     const topology = cpuTopologies(config.smp.cpus, config.smp.cores, config.smp.threads);
     this.#acceleratorOptions = {
       kvm: host.kvm,
@@ -143,7 +151,12 @@ export class Machine implements LoopClient {
       model,
       topology,
       memory: createGuestMemory(
-        pcRamBufferBytes({ memoryBytes: config.memoryBytes, firmware: start.firmware, deviceBytes }),
+        pcRamBufferBytes({
+          ...sizes,
+          memoryBytes: config.memoryBytes,
+          firmware: start.firmware,
+          deviceBytes,
+        }),
       ),
       buses: topology.map((_, n) => this.#createBus(n)),
       log: this.log,
@@ -164,6 +177,7 @@ export class Machine implements LoopClient {
     this.drives = this.#createDrives();
     this.#netdevs = this.#createNetdevs();
     this.board = new PcBoard({
+      ...sizes,
       board: config.machine,
       memoryBytes: config.memoryBytes,
       firmware: start.firmware,
@@ -214,8 +228,7 @@ export class Machine implements LoopClient {
       },
     });
     const { kernel } = start;
-    if (kernel !== undefined && start.firmware !== undefined)
-      this.board.offerKernel(this.#directBoot(kernel));
+    if (kernel !== undefined && this.board.hasFirmware) this.board.offerKernel(this.#directBoot(kernel));
     this.keyboard = new KeySender(this.board.i8042.keyboard, this.#timers);
     this.#followMemory();
     accelerator.now.onEndOfInterrupt = (vector) => this.board.endOfInterrupt(vector);
@@ -273,6 +286,7 @@ export class Machine implements LoopClient {
       accelerator: this.accelerator.name,
       state: this.lifecycle.state,
     });
+    this.#loadFlash();
     runMachineLoop(this, {
       accelerator: this.accelerator,
       timers: this.#timers,
@@ -281,6 +295,22 @@ export class Machine implements LoopClient {
       ticker: this.#ticker,
       isTimeManual: this.config.accelerators[0]?.kind === 'qtest',
     });
+  }
+
+  /** Firmware in flash is there before the first instruction. `UserError` if it cannot be read. */
+  #loadFlash(): void {
+    let failure: UserError | undefined;
+    let isDone = false;
+    this.board.flash.load((error) => {
+      failure = error;
+      isDone = true;
+    });
+    while (!isDone) {
+      const rung = this.#control.doorbell.read();
+      this.#block?.poll();
+      if (!isDone) this.#control.doorbell.wait(rung, END_TIMEOUT_MS);
+    }
+    if (failure !== undefined) throw failure;
   }
 
   /** Ends what was started besides this thread. */
@@ -455,6 +485,7 @@ export class Machine implements LoopClient {
     return {
       readMmio: (address, size) => bus().readMmio(address, size),
       writeMmio: (address, size, value) => bus().writeMmio(address, size, value),
+      writeRom: (ramOffset, size, value) => bus().writeRom(ramOffset, size, value),
       readPort: (port, size) => bus().readPort(port, size),
       writePort: (port, size, value) => bus().writePort(port, size, value),
       acknowledgeInterrupt: () => this.board.acknowledgeInterrupt(index),
@@ -545,8 +576,8 @@ export class Machine implements LoopClient {
     this.board.reset();
     this.accelerator.irqs?.load(this.#irqStates());
     this.accelerator.setA20(this.#a20);
-    const { kernel, firmware } = this.#start;
-    if (kernel === undefined || firmware !== undefined) return;
+    const { kernel } = this.#start;
+    if (kernel === undefined || this.board.hasFirmware) return;
     applyInitialState(this.accelerator.vcpus[0]!, this.board.boot(this.#directBoot(kernel)));
   }
 

@@ -1,3 +1,4 @@
+import { RAM_BASE } from '../../runtime/tcg/layout.ts';
 import { SCRATCH } from '../../runtime/x86/layout.ts';
 import type { VcpuBus } from '../accelerator.ts';
 import type { TbRuntime } from './tb-cache.ts';
@@ -62,6 +63,8 @@ export function hostImports(
   return {
     mmio_read: (address, size) => bus.readMmio(address!, size!) | 0,
     mmio_write: (address, size, value) => call(() => bus.writeMmio(address!, size!, value! >>> 0)),
+    rom_write: (hostAddr, size, value) =>
+      call(() => bus.writeRom?.((hostAddr! >>> 0) - RAM_BASE, size!, value! >>> 0)),
     pio_read: (port, size) => bus.readPort(port!, size!) | 0,
     pio_write: (port, size, value) => call(() => bus.writePort(port!, size!, value! >>> 0)),
     code_written: (hostAddr, size) => call(() => hooks.codeWritten(hostAddr! >>> 0, size!)),

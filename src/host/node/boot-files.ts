@@ -11,6 +11,8 @@ export interface BootPaths {
   readonly firmware: string | FileImage | undefined;
   /** Directories of `-L`. */
   readonly firmwareDirs: readonly string[];
+  /** Firmware is in flash memory: none is needed besides. */
+  readonly hasFlash?: boolean;
   /** Names of option ROMs to look for. */
   readonly roms: readonly string[];
 }
@@ -30,7 +32,8 @@ export function readBootFiles(paths: BootPaths): BootImages {
       : paths.kernel;
   const isMultiboot = kernel !== undefined && kernelFormat(kernel) === 'multiboot';
   // A kernel needs no firmware, unless it is asked for; a disk does.
-  const wantsFirmware = paths.firmware !== undefined || kernel === undefined;
+  const { hasFlash = false } = paths;
+  const wantsFirmware = !hasFlash && (paths.firmware !== undefined || kernel === undefined);
   const starter = kernel !== undefined && wantsFirmware ? ['linuxboot_dma.bin'] : [];
   return {
     kernel,

@@ -4,6 +4,8 @@
 /** Physical read outside RAM; size 1, 2 or 4. */
 @external('host', 'mmio_read') export declare function mmio_read(paddr: f64, size: i32): i32;
 @external('host', 'mmio_write') export declare function mmio_write(paddr: f64, size: i32, value: i32): void;
+/** A store to ROM, by its address in this memory; size 1, 2 or 4. */
+@external('host', 'rom_write') export declare function rom_write(hostAddress: i32, size: i32, value: i32): void;
 @external('host', 'pio_read') export declare function pio_read(port: i32, size: i32): i32;
 @external('host', 'pio_write') export declare function pio_write(port: i32, size: i32, value: i32): void;
 /** Blocks translated from these bytes must die; CODE_MASK and PAGE_FLAGS are up to date on return. */

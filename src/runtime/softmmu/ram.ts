@@ -5,7 +5,7 @@ import {
   CODE_MASK, PAGE_CODE, PAGE_DIRTY, PAGE_FLAGS, PAGE_LOG, RAM_MAP_COUNT, RAM_MAP_FLAGS, RAM_MAP_HOST,
   RAM_MAP_ROWS, RAM_MAP_SIZE, RAM_MAP_START,
 } from '../tcg/layout';
-import { code_written, mmio_read, mmio_write } from './host';
+import { code_written, mmio_read, mmio_write, rom_write } from './host';
 
 /** RAM_MAP_* flags of the row `ramHost` found last. */
 export let ramFlags: i32 = 0;
@@ -51,6 +51,12 @@ export function mmioLoad(paddr: u64, size: i32): u64 {
   if (size < 4) return lo & ((<u64>1 << (size << 3)) - 1);
   if (size == 4) return lo;
   return lo | (<u64>(<u32>mmio_read(<f64>(paddr + 4), 4)) << 32);
+}
+
+/** A store to ROM changes nothing but the state of flash memory. */
+export function romStore(host: i32, size: i32, value: u64): void {
+  rom_write(host, min(size, 4), <i32>value);
+  if (size == 8) rom_write(host + 4, 4, <i32>(value >> 32));
 }
 
 export function mmioStore(paddr: u64, size: i32, value: u64): void {

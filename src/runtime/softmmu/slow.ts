@@ -13,7 +13,7 @@ import { raise, raiseGp } from '../x86/raise';
 import { CPU, hflags } from '../x86/state';
 import { code_written } from './host';
 import { MEM_ALIGN, MEM_MMU_MASK, MEM_RMW, MEM_SYSTEM, tableOf } from './mem-info';
-import { holdsCode, markDirty, mmioLoad, mmioStore } from './ram';
+import { holdsCode, markDirty, mmioLoad, mmioStore, romStore } from './ram';
 import { tlbEntry, unprotect } from './tlb';
 
 /** First byte of the page behind va, with the wrap of 32-bit linear addresses. */
@@ -108,6 +108,7 @@ function storeWithin(entry: i32, va: u64, size: i32, value: u64): void {
   const slow = load<u32>(entry, TLB_WRITE) & (TLB_SLOW_MMIO | TLB_SLOW_ROM);
   if (slow != 0) {
     if ((slow & TLB_SLOW_MMIO) != 0) mmioStore(physical(entry, va), size, value);
+    else romStore(hostOf(entry, va), size, value);
     return;
   }
   const host = hostOf(entry, va);

@@ -98,6 +98,7 @@ export class Testbed {
       host: {
         mmio_read: record('mmio_read', () => this.mmioValue),
         mmio_write: record('mmio_write', () => 0),
+        rom_write: record('rom_write', () => 0),
         pio_read: record('pio_read', () => this.portValue),
         pio_write: record('pio_write', () => 0),
         code_written: (host: number, size: number) => {
