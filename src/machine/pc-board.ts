@@ -390,6 +390,7 @@ export class PcBoard {
     const { memoryBytes, acpi, cpus, noGraphic = false } = this.#options;
     const uuid = uuidBytes(this.#options.uuid ?? '');
     const ram = this.#mem.ramRanges;
+    const tables = this.#acpiOptions();
     addFirmwareFacts(this.fwCfg, {
       memoryBytes,
       cpus: cpus.length,
@@ -398,7 +399,7 @@ export class PcBoard {
       uuid,
       noGraphic,
       boot: this.#boot,
-      acpi: acpi ? pcAcpiBlobs(this.#acpiOptions()) : undefined,
+      acpi: acpi ? () => pcAcpiBlobs({ ...tables, platform: this.chipset.acpi }) : undefined,
       smbios: smbios({
         product: this.chipset.product,
         version: this.chipset.version,

@@ -5,6 +5,7 @@ import {
   ApmPorts,
   createPiix4Pm,
   piix4ApmRaisesSmi,
+  piix4PmBase,
   programPiix4Pm,
   ResetControl,
 } from '../hw/acpi/piix4-pm.ts';
@@ -48,7 +49,6 @@ export class I440fxChipset implements Chipset {
   readonly pciBusName = 'pci.0';
   readonly hasFloppy = true;
   readonly vgaSlot = map.PCI_SLOT_VGA;
-  readonly acpi = ACPI;
   readonly pci: PciBus;
   readonly acpiPm: AcpiPm;
   readonly ide: BoardIde;
@@ -77,6 +77,11 @@ export class I440fxChipset implements Chipset {
     this.ide = this.#addIde();
     this.acpiPm = slots.add('acpi-pm', new AcpiPm(irqs.isaLine(map.IRQ_SCI), power, timers));
     this.#pmFunction = this.#addPowerManagement();
+  }
+
+  get acpi(): AcpiPlatform {
+    const base = piix4PmBase(this.#pmFunction);
+    return base < 0 ? ACPI : { ...ACPI, pmPort: base };
   }
 
   #addIde(): BoardIde {

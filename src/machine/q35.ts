@@ -28,6 +28,7 @@ const PM_PORTS = 128;
 const PM_FIXED_PORTS = 16;
 const SMI_AT = 0x30;
 const TCO_AT = 0x60;
+const GPE0_AT = q35.PORT_GPE0 - q35.PORT_PM;
 const GPE_PCI_HOTPLUG = 1;
 /** As firmware routes PIRQA…H. */
 const PIRQ_ROUTES = [10, 10, 11, 11, 10, 10, 11, 11];
@@ -51,7 +52,6 @@ export class Q35Chipset implements Chipset {
   readonly pciBusName = 'pcie.0';
   readonly hasFloppy = false;
   readonly vgaSlot = q35.SLOT_VGA;
-  readonly acpi = ACPI;
   readonly pci: PciBus;
   readonly acpiPm: AcpiPm;
   readonly ide: BoardIde;
@@ -104,6 +104,11 @@ export class Q35Chipset implements Chipset {
     return slots.add('ich9-lpc', ich9);
   }
 
+  get acpi(): AcpiPlatform {
+    const base = this.#ich9.pmBase;
+    return base < 0 ? ACPI : { ...ACPI, pmPort: base, gpe0Port: base + GPE0_AT };
+  }
+
   #routedSci = map.IRQ_SCI;
 
   #routeSci(gsi: number): void {
@@ -119,7 +124,7 @@ export class Q35Chipset implements Chipset {
     const { slots, timers, power } = this.#parts;
     const block = MemoryRegion.container('ich9-pm', PM_PORTS);
     block.add(0, MemoryRegion.mmio('acpi-pm', PM_FIXED_PORTS, this.acpiPm.pm, ACPI_PM_MMIO));
-    block.add(q35.PORT_GPE0 - q35.PORT_PM, MemoryRegion.mmio('gpe0', q35.GPE0_LENGTH, this.acpiPm.gpe0));
+    block.add(GPE0_AT, MemoryRegion.mmio('gpe0', q35.GPE0_LENGTH, this.acpiPm.gpe0));
     block.add(SMI_AT, MemoryRegion.mmio('ich9-smi', SMI_PORTS, this.#smi));
     const tco = slots.add(
       'ich9-tco',

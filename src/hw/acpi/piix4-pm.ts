@@ -38,9 +38,7 @@ export function createPiix4Pm(io: MemoryRegion, pmRegion: MemoryRegion, smm = fa
   pci.allow(0xd2, 1, 0x0f);
   let mappedAt = -1;
   const map = (): void => {
-    const enabled = (pci.config[PM_REG_MISC]! & 1) !== 0;
-    const base = (pci.config[PM_BASE]! & 0xc0) | (pci.config[PM_BASE + 1]! << 8);
-    const addr = enabled && base !== 0 ? base : -1;
+    const addr = piix4PmBase(pci);
     if (addr === mappedAt) return;
     if (addr < 0) io.remove(pmRegion);
     else if (mappedAt < 0) io.add(addr, pmRegion);
@@ -50,6 +48,13 @@ export function createPiix4Pm(io: MemoryRegion, pmRegion: MemoryRegion, smm = fa
   pci.onConfigWritten = map;
   pci.onReset = map;
   return pci;
+}
+
+/** Where the PM block lies; −1: nowhere. */
+export function piix4PmBase(pci: PciFunction): number {
+  const enabled = (pci.config[PM_REG_MISC]! & 1) !== 0;
+  const base = (pci.config[PM_BASE]! & 0xc0) | (pci.config[PM_BASE + 1]! << 8);
+  return enabled && base !== 0 ? base : -1;
 }
 
 /** Whether a write to port 0xb2 raises an SMI. */

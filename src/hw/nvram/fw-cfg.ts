@@ -68,6 +68,7 @@ const schema = defineState('fw-cfg', 1, {
 interface Item {
   readonly bytes: Uint8Array;
   readonly onWritten: (() => void) | undefined;
+  readonly onSelected?: (() => void) | undefined;
 }
 
 export class FwCfg implements MmioDevice, Device {
@@ -103,8 +104,11 @@ export class FwCfg implements MmioDevice, Device {
     this.addBytes(key, bytes);
   }
 
-  /** Adds or replaces a named file; with `onWritten` the guest may write it by DMA. Names are ASCII, up to 55 long. */
-  addFile(name: string, bytes: Uint8Array, onWritten?: () => void): void {
+  /**
+   * Adds or replaces a named file; with `onWritten` the guest may write it by DMA, `onSelected` may bring `bytes` up to date before they
+   * are read. Names are ASCII, up to 55 long.
+   */
+  addFile(name: string, bytes: Uint8Array, onWritten?: () => void, onSelected?: () => void): void {
     assert(name.length < NAME_BYTES, `fw_cfg file name too long: ${name}`);
     let file = this.#files.find((f) => f.name === name);
     if (file === undefined) {
@@ -113,7 +117,7 @@ export class FwCfg implements MmioDevice, Device {
       this.#files.push(file);
     }
     file.size = bytes.length;
-    this.#items.set(file.key, { bytes, onWritten });
+    this.#items.set(file.key, { bytes, onWritten, onSelected });
     this.#updateDirectory();
   }
 
@@ -144,6 +148,7 @@ export class FwCfg implements MmioDevice, Device {
   #select(key: number): void {
     this.#s.selected = key & KEY_MASK;
     this.#s.offset = 0;
+    this.#items.get(this.#s.selected)?.onSelected?.();
   }
 
   /** Past the end, or of what does not exist, zero. */

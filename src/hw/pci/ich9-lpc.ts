@@ -122,6 +122,11 @@ export class Ich9Lpc implements Device {
     this.#s.rootComplex[at + 1] = value >> 8;
   }
 
+  /** Where the PM block lies; −1: nowhere. */
+  get pmBase(): number {
+    return this.#pmBase;
+  }
+
   get isRebootAllowed(): boolean {
     return (this.#s.rootComplex[GCS]! & GCS_NO_REBOOT) === 0;
   }

@@ -26,7 +26,8 @@ export interface FirmwareFacts {
   /** No display: firmware also talks to the first serial port. */
   readonly noGraphic: boolean;
   readonly boot: BootOptions;
-  readonly acpi: AcpiBlobs | undefined;
+  /** Gives the tables as the chipset's registers stand; always the same sizes. */
+  readonly acpi: (() => AcpiBlobs) | undefined;
   readonly smbios: SmbiosImage;
 }
 
@@ -73,16 +74,14 @@ export function addBootOrder(fw: fwcfg.FwCfg, paths: readonly string[], strict =
   fw.addFile('bootorder', Uint8Array.from([...text].map((c) => c.charCodeAt(0)).concat(0)));
 }
 
-function addAcpi(fw: fwcfg.FwCfg, blobs: AcpiBlobs): void {
+function addAcpi(fw: fwcfg.FwCfg, current: () => AcpiBlobs): void {
+  const blobs = current();
   const loader = new TableLoader();
   loader.allocate(ACPI_RSDP_FILE, 16, ZONE_FSEG);
   loader.allocate(ACPI_TABLES_FILE, 64, ZONE_HIGH);
   for (const { at, size } of blobs.pointers) loader.addPointer(ACPI_TABLES_FILE, at, size, ACPI_TABLES_FILE);
-  const tables = blobs.bytes.slice();
-  for (const { at, size } of blobs.tables) {
-    tables[at + 9] = 0;
-    loader.addChecksum(ACPI_TABLES_FILE, at + 9, at, size);
-  }
+  const tables = withoutChecksums(blobs);
+  for (const { at, size } of blobs.tables) loader.addChecksum(ACPI_TABLES_FILE, at + 9, at, size);
   const rsdp = blobs.rsdp.slice();
   rsdp[8] = 0;
   rsdp[32] = 0;
@@ -90,7 +89,18 @@ function addAcpi(fw: fwcfg.FwCfg, blobs: AcpiBlobs): void {
   loader.addPointer(ACPI_RSDP_FILE, 24, 8, ACPI_TABLES_FILE);
   loader.addChecksum(ACPI_RSDP_FILE, 8, 0, 20);
   loader.addChecksum(ACPI_RSDP_FILE, 32, 0, rsdp.length);
-  fw.addFile(ACPI_TABLES_FILE, tables);
+  // Firmware places the chipset's registers before it reads the tables, and not where other firmware does.
+  const refresh = (): void => {
+    const now = withoutChecksums(current());
+    if (now.length === tables.length) tables.set(now);
+  };
+  fw.addFile(ACPI_TABLES_FILE, tables, undefined, refresh);
   fw.addFile(ACPI_RSDP_FILE, rsdp);
   fw.addFile('etc/table-loader', loader.bytes());
+}
+
+function withoutChecksums({ bytes, tables }: AcpiBlobs): Uint8Array {
+  const out = bytes.slice();
+  for (const { at } of tables) out[at + 9] = 0;
+  return out;
 }
