@@ -29,9 +29,19 @@ export function parseBoot(text: string, before: BootOptions = DEFAULT_BOOT): Boo
     once: letters('once') ?? before.once,
     menu: options.flag('menu', before.menu),
     splashTimeMs: milliseconds('splash-time') ?? before.splashTimeMs,
-    rebootTimeoutMs: milliseconds('reboot-timeout') ?? before.rebootTimeoutMs,
+    rebootTimeoutMs: rebootTimeout(options, milliseconds) ?? before.rebootTimeoutMs,
     strict: options.flag('strict', before.strict),
   };
   options.finish();
   return boot;
+}
+
+/** −1: firmware does not start again. */
+function rebootTimeout(
+  options: OptionList,
+  milliseconds: (key: string) => number | undefined,
+): number | undefined {
+  if (options.peek('reboot-timeout') !== '-1') return milliseconds('reboot-timeout');
+  options.text('reboot-timeout');
+  return -1;
 }

@@ -24,6 +24,8 @@ export interface BlockBackend {
   readonly isReadOnly: boolean;
   /** Smallest unit that the host reads and writes without a read-modify-write: 512 or 4096. */
   readonly blockSizeBytes: number;
+  /** The medium's first 512 bytes as they were when it was opened, if that is known. */
+  readonly firstSector?: Uint8Array | undefined;
   /** The views' lengths add up to what is read; beyond the end of the medium the request fails with EIO. */
   read(offset: number, into: readonly Uint8Array[], done: BlockCompletion): void;
   write(offset: number, from: readonly Uint8Array[], done: BlockCompletion): void;

@@ -161,6 +161,9 @@ const FACTORIES: Readonly<Record<string, DeviceFactory>> = {
   vmgenid: buildGenerationId,
 };
 
+/** As CMOS byte 0x39 has them. */
+const TRANSLATIONS: Readonly<Record<string, number>> = { none: 0, lba: 1, large: 2, rechs: 3 };
+
 function buildIde(request: BuildRequest, media: 'disk' | 'cdrom'): BuiltDevice {
   const [serial, model] = [request.text('serial'), request.text('model')];
   const [cylinders, heads, sectors] =
@@ -169,12 +172,14 @@ function buildIde(request: BuildRequest, media: 'disk' | 'cdrom'): BuiltDevice {
   const isEmpty = media === 'cdrom' && request.text('drive') === undefined;
   const drive = isEmpty ? request.context.emptyDrive(request.name, media) : requireDrive(request);
   const firmware = request.text('ver');
+  const translation = TRANSLATIONS[request.text('bios-chs-trans') ?? 'auto'];
   const device = createIdeDrive({
     drive,
     media,
     serial: serial ?? request.name.slice(0, 20),
     ...(model !== undefined && { model }),
     ...(firmware !== undefined && { firmware }),
+    ...(translation !== undefined && { translation }),
     ...(hasGeometry && { geometry: { cylinders, heads, sectors } }),
   });
   return { device, part: device, drive, ...(device instanceof AtapiCdrom && { removable: device.unit }) };

@@ -343,6 +343,14 @@ const scsiType = (name: string, about: string): DeviceType => ({
   ],
 });
 
+const BIOS_TRANSLATION = p('bios-chs-trans', 'enum', 'auto', 'Logical CHS translation algorithm', [
+  'auto',
+  'none',
+  'lba',
+  'large',
+  'rechs',
+]);
+
 const ideType = (name: string, about: string): DeviceType => ({
   name,
   bus: 'IDE',
@@ -357,7 +365,7 @@ const ideType = (name: string, about: string): DeviceType => ({
     p('model', 'str'),
     p('ver', 'str'),
     p('wwn', 'uint64', 0),
-    ...(name === 'ide-hd' ? CHS : []),
+    ...(name === 'ide-hd' ? [...CHS, BIOS_TRANSLATION] : []),
   ],
 });
 

@@ -27,6 +27,8 @@ export interface IdePlace {
   readonly media: 'disk' | 'cdrom';
   readonly serial?: string;
   readonly model?: string;
+  /** How firmware translates, as CMOS byte 0x39 has it; undefined: by size and partition table. */
+  readonly translation?: number;
   /** Firmware revision that IDENTIFY shows. */
   readonly firmware?: string;
   /** Undefined: as a partition table says, or the usual. */
@@ -264,5 +266,6 @@ export function createIdeDrive(
     ...(drive.model !== undefined && { model: drive.model }),
     ...(drive.firmware !== undefined && { firmware: drive.firmware }),
     ...(drive.geometry !== undefined && { geometry: drive.geometry }),
+    ...(drive.translation !== undefined && { translation: drive.translation }),
   });
 }

@@ -48,6 +48,11 @@ export class OptionList {
     return this.#all.get(key) ?? [];
   }
 
+  /** The value of `key`, which stays to be taken. */
+  peek(key: string): string | undefined {
+    return this.#values.get(key);
+  }
+
   has(key: string): boolean {
     return this.#values.has(key);
   }

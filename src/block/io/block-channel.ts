@@ -22,6 +22,8 @@ export interface MediumInfo {
   readonly sizeBytes: number;
   readonly isReadOnly: boolean;
   readonly blockSizeBytes: number;
+  /** The first 512 bytes, where boards look for a partition table. */
+  readonly firstSector?: Uint8Array;
 }
 
 export interface BackendOptions {
@@ -237,6 +239,10 @@ export class ChannelBackend implements BlockBackend {
 
   get isReadOnly(): boolean {
     return this.#medium?.isReadOnly ?? false;
+  }
+
+  get firstSector(): Uint8Array | undefined {
+    return this.#medium?.firstSector;
   }
 
   get blockSizeBytes(): number {

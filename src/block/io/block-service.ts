@@ -2,7 +2,7 @@
 import type { ShareConfig } from '../../core/share-backend.ts';
 import { UserError } from '../../util/errors.ts';
 import { Doorbell } from '../../util/ring.ts';
-import type { BlockNode } from '../block-node.ts';
+import { type BlockNode, SECTOR } from '../block-node.ts';
 import type { BlockConfig, DriveConfig } from '../drive-config.ts';
 import { ThrottleNode } from '../filter/throttle.ts';
 import { ThrottleOptions } from '../filter/throttle-options.ts';
@@ -111,7 +111,8 @@ export class BlockService {
     const node = await this.#graph.open(options, option);
     this.#opened.add(node);
     this.#blockdevs.add(node);
-    return this.#blockdevDrive(options, option);
+    const opened = this.#blockdevDrive(options, option);
+    return { ...opened, medium: await withFirstSector(opened.medium!, node) };
   }
 
   /** A `-blockdev` as a drive, for devices that name its node. */
@@ -147,7 +148,7 @@ export class BlockService {
     if (limits !== undefined)
       node = new ThrottleNode(node, this.#graph.throttleGroups.group(limits.group, limits.limits));
     this.#opened.add(node);
-    return this.#export(node, exportOptions(drive, options));
+    return withFirstSector(this.#export(node, exportOptions(drive, options)), node);
   }
 
   #warnOfGuess(drive: DriveConfig, node: BlockNode): void {
@@ -241,6 +242,18 @@ function mediumInfo(handle: number, { node, options }: BlockExport): MediumInfo 
     isReadOnly: options.isReadOnly || node.isReadOnly,
     blockSizeBytes: node.blockSizeBytes,
   };
+}
+
+/** What cannot be read is left out; the guest will see the error. */
+async function withFirstSector(medium: MediumInfo, node: BlockNode): Promise<MediumInfo> {
+  if (medium.sizeBytes < SECTOR) return medium;
+  const firstSector = new Uint8Array(SECTOR);
+  try {
+    await node.read(0, firstSector);
+    return { ...medium, firstSector };
+  } catch {
+    return medium;
+  }
 }
 
 function exportOptions(drive: DriveConfig, options: NodeOptions): ExportOptions {

@@ -109,6 +109,39 @@ test('programmed I/O, read id, errors', () => {
   assert.deepEqual(result().slice(0, 2), [0x41, 1]);
 });
 
+test('without DMA a multi-track transfer goes on over both heads and to the next cylinder', () => {
+  const { fdc, send, result, disk, irq } = world();
+  fdc.write(2, 1, 0x14); // DMA gated off
+  send(0xe6, 0, 0, 0, 1, 2, 19, 27, 0xff);
+  const bytes: number[] = [];
+  for (let n = 0; n < 38 * 512; n++) {
+    assert.equal(fdc.read(4), 0xf0);
+    bytes.push(fdc.read(5));
+  }
+  assert.deepEqual(bytes, [...disk.bytes.subarray(0, 38 * 512)]);
+  assert.ok(irq.level);
+  assert.equal(result()[0], 0x20);
+  assert.ok(!irq.level, 'the last result byte takes the interrupt back');
+});
+
+test('the change line stays until the head steps with a disk in the drive', () => {
+  const { fdc, send, disk } = world();
+  const changed = (): boolean => (fdc.directionPort.read(0, 1) & 0x80) !== 0;
+  send(0x0f, 0, 1);
+  assert.ok(!changed());
+  const { bytes } = disk;
+  disk.bytes = new Uint8Array(0);
+  disk.onMediumChanged?.();
+  send(0x0f, 0, 0);
+  assert.ok(changed());
+  disk.bytes = bytes;
+  disk.onMediumChanged?.();
+  send(0x0f, 0, 0);
+  assert.ok(changed(), 'no step');
+  send(0x0f, 0, 1);
+  assert.ok(!changed());
+});
+
 test('formats by image size', () => {
   assert.equal(floppyGeometry(1440 * 1024).sectors, 18);
   assert.equal(floppyGeometry(360 * 1024).tracks, 40);

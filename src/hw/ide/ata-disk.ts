@@ -40,6 +40,8 @@ export interface AtaDiskOptions {
   readonly model?: string;
   readonly firmware?: string;
   readonly geometry?: Geometry;
+  /** How firmware translates it, if not the usual way. */
+  readonly translation?: number;
 }
 
 const DIR_READ = 0;
@@ -72,7 +74,7 @@ export class AtaDisk extends IdeDrive {
     this.backend = backend;
     this.options = options;
     this.geometry = options.geometry ?? defaultGeometry(this.totalSectors);
-    this.translation = translationOf(this.geometry);
+    this.translation = options.translation ?? translationOf(this.geometry);
     this.vmstate = stateful(schema, state, { postLoad: () => this.postLoad(state) });
   }
 
@@ -86,16 +88,24 @@ export class AtaDisk extends IdeDrive {
       done();
       return;
     }
+    const known = this.backend.firstSector;
+    if (known !== undefined) {
+      this.#takeGeometry(known);
+      done();
+      return;
+    }
     const mbr = new Uint8Array(ata.SECTOR_BYTES);
     this.backend.read(0, [mbr], (error) => {
-      if (error === BLOCK_OK) {
-        const guess = guessGeometry(mbr, this.totalSectors);
-        this.geometry = guess.geometry;
-        this.translation = guess.translation;
-        this.#resetGeometry();
-      }
+      if (error === BLOCK_OK) this.#takeGeometry(mbr);
       done();
     });
+  }
+
+  #takeGeometry(mbr: Uint8Array): void {
+    const guess = guessGeometry(mbr, this.totalSectors);
+    this.geometry = guess.geometry;
+    this.translation = this.options.translation ?? guess.translation;
+    this.#resetGeometry();
   }
 
   override reset(): void {

@@ -34,6 +34,16 @@ test('json: mistakes are reported and the stream goes on', () => {
   assert.deepEqual(kinds(`${'['.repeat(2000)}`).slice(0, 1), ['error']);
 });
 
+test('json: outside of a message each scalar is one item, and each run of nonsense one mistake', () => {
+  const stream = new JsonStream();
+  const push = (text: string) => stream.push(bytes(text)).map(({ kind }) => kind);
+  assert.deepEqual(push('null\n'), ['value']);
+  assert.deepEqual(push('%p'), ['error']);
+  assert.deepEqual(push('{"a": 1}'), ['value']);
+  assert.deepEqual(push('{\u0001'), ['error']);
+  assert.deepEqual(push('{}'), ['value']);
+});
+
 test('json: 64-bit numbers and text beyond ASCII survive', () => {
   assert.equal(printJson(parseJson('[18446744073709551615, -1, 0.5]')), '[18446744073709551615, -1, 0.5]');
   const item = new JsonStream().push(bytes('{"a": "gr\u00fc\u00df"}'))[0]!;
