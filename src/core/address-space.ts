@@ -163,7 +163,9 @@ export class AddressSpace {
         continue;
       }
       if (range.ramOffset < 0) {
-        into[done++] = this.read(at, 1);
+        const size = widest(at, Math.min(into.length - done, range.end - at));
+        const value = this.read(at, size);
+        for (let i = 0; i < size; i++) into[done++] = (value >>> (8 * i)) & 0xff;
         continue;
       }
       const count = Math.min(into.length - done, range.end - at);
@@ -184,7 +186,10 @@ export class AddressSpace {
         continue;
       }
       if (range.ramOffset < 0) {
-        this.write(at, 1, bytes[done++]!);
+        const size = widest(at, Math.min(bytes.length - done, range.end - at));
+        let value = 0;
+        for (let i = 0; i < size; i++) value |= bytes[done++]! << (8 * i);
+        this.write(at, size, value >>> 0);
         continue;
       }
       const count = Math.min(bytes.length - done, range.end - at);
@@ -307,4 +312,10 @@ export class AddressSpace {
     table.fill(0);
     for (const [index, range] of this.#view.ranges.entries()) table.fill(index + 1, range.start, range.end);
   }
+}
+
+/** Device registers are copied in the largest aligned pieces, as a processor's own copy would. */
+function widest(addr: number, left: number): AccessSize {
+  if (left >= 4 && addr % 4 === 0) return 4;
+  return left >= 2 && addr % 2 === 0 ? 2 : 1;
 }
