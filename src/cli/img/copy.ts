@@ -58,8 +58,13 @@ async function* mergedExtents(options: CopyOptions): AsyncGenerator<Extent> {
   const { source, target, isCompressed, sharedBacking } = options;
   const unit = isCompressed ? (target.clusterSizeBytes ?? 65536) : 1;
   const size = source.sizeBytes;
+  // Looking for the end of an extent may take a file system long: it is done once for each.
+  let status = { kind: 'data' as Extent['kind'], end: 0 };
   for (let offset = 0; offset < size; ) {
-    const status = await chainStatus(source, offset, Math.min(size - offset, 2 ** 40), sharedBacking);
+    if (offset >= status.end) {
+      const found = await chainStatus(source, offset, Math.min(size - offset, 2 ** 40), sharedBacking);
+      status = { kind: found.kind, end: offset + found.sizeBytes };
+    }
     if (unit > 1) {
       const kind = await unitKind(source, offset, Math.min(unit, size - offset), sharedBacking);
       const sizeBytes = Math.min(unit, size - offset);
@@ -69,8 +74,8 @@ async function* mergedExtents(options: CopyOptions): AsyncGenerator<Extent> {
     }
     const most =
       status.kind === 'data'
-        ? Math.min(status.sizeBytes, COPY_BYTES - (offset % COPY_BYTES))
-        : status.sizeBytes;
+        ? Math.min(status.end - offset, COPY_BYTES - (offset % COPY_BYTES))
+        : status.end - offset;
     yield { offset, sizeBytes: most, kind: status.kind };
     offset += most;
   }
