@@ -65,6 +65,7 @@ export class MemoryRegion {
   #children: readonly Placement[] = [];
   #container: MemoryRegion | undefined;
   readonly #observers = new Set<RegionObserver>();
+  readonly #follower: RegionObserver = { onRegionChanged: () => this.#changed() };
 
   private constructor(
     kind: RegionKind,
@@ -90,7 +91,7 @@ export class MemoryRegion {
     this.aliasTarget = more.target;
     this.aliasOffset = more.offset ?? 0;
     this.#readOnly = kind === 'rom';
-    more.target?.addObserver({ onRegionChanged: () => this.#changed() });
+    more.target?.addObserver(this.#follower);
   }
 
   /** Holds other regions and answers nothing itself. */
@@ -188,6 +189,11 @@ export class MemoryRegion {
     if (old.offset === offset) return;
     this.#children = this.#children.map((child) => (child === old ? { ...child, offset } : child));
     this.#changed();
+  }
+
+  /** An alias that is shown nowhere any more lets go of its target. */
+  release(): void {
+    this.aliasTarget?.removeObserver(this.#follower);
   }
 
   addObserver(observer: RegionObserver): void {

@@ -12,6 +12,7 @@ import type { PowerControl } from '../core/reset.ts';
 import type { ShareBackend } from '../core/share-backend.ts';
 import type { TimerService } from '../core/timer.ts';
 import { formatGuid, parseGuid, VmGenId } from '../hw/acpi/vmgenid.ts';
+import { Ahci } from '../hw/ide/ahci.ts';
 import { AtapiCdrom } from '../hw/ide/atapi-cdrom.ts';
 import { Edu } from '../hw/misc/edu.ts';
 import { PciTestDev } from '../hw/misc/pci-testdev.ts';
@@ -20,6 +21,7 @@ import { I6300Esb } from '../hw/watchdog/i6300esb.ts';
 import { isPowerOfTwo } from '../util/bits.ts';
 import { UserError } from '../util/errors.ts';
 import { buildAc97, buildHda, buildHdaCodec } from './audio-factories.ts';
+import { buildPciBridge, buildRootPort, GENERIC_ROOT_PORT, IOH_ROOT_PORT } from './bridge-factories.ts';
 import type { BuiltDevice } from './device-registry.ts';
 import type { DeviceSpec, PropertyValue } from './device-spec.ts';
 import type { DeviceType } from './device-types.ts';
@@ -33,7 +35,7 @@ import {
   virtioNetPairs,
 } from './net-factories.ts';
 import { buildNamespace, buildNvme } from './nvme-factories.ts';
-import { createIdeDrive, type FloppyPart, floppyMedium, NO_DEVICE } from './pc-storage.ts';
+import { createIdeDrive, type FloppyPart, floppyMedium, ideBusesOf, NO_DEVICE } from './pc-storage.ts';
 import { buildScsiCdrom, buildScsiDisk, buildVirtioScsi } from './scsi-factories.ts';
 import {
   buildSerialPort,
@@ -146,6 +148,10 @@ const FACTORIES: Readonly<Record<string, DeviceFactory>> = {
   'hda-output': buildHdaCodec,
   'hda-duplex': buildHdaCodec,
   'hda-micro': buildHdaCodec,
+  'pcie-root-port': (request) => buildRootPort(request, GENERIC_ROOT_PORT),
+  ioh3420: (request) => buildRootPort(request, IOH_ROOT_PORT),
+  'pci-bridge': buildPciBridge,
+  'ich9-ahci': buildAhci,
   edu: buildEdu,
   e1000: buildE1000,
   rtl8139: buildRtl8139,
@@ -194,6 +200,11 @@ function buildFloppy(request: BuildRequest): BuiltDevice {
   const type = FLOPPY_TYPES[request.text('drive-type') ?? 'auto'] ?? 0;
   const part: FloppyPart = { drive, type };
   return { device: NO_DEVICE, part, drive, removable: floppyMedium() };
+}
+
+function buildAhci({ context, name }: BuildRequest): BuiltDevice {
+  const ahci = new Ahci(context.memory, context.msi);
+  return { device: ahci, pci: ahci.pci, buses: ideBusesOf(ahci.ports, name) };
 }
 
 function buildEdu({ context, text }: BuildRequest): BuiltDevice {

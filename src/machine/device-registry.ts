@@ -5,7 +5,7 @@
 import type { Device } from '../core/device.ts';
 import type { Drive, RemovableMedium } from '../core/drive.ts';
 import type { PciBus } from '../hw/pci/pci-bus.ts';
-import type { PciFunction } from '../hw/pci/pci-device.ts';
+import { PCI_HEADER_TYPE, type PciFunction } from '../hw/pci/pci-device.ts';
 import { UserError } from '../util/errors.ts';
 import { createDevice, type DeviceContext } from './device-factories.ts';
 import type { DeviceSpec, PropertyValue } from './device-spec.ts';
@@ -19,6 +19,8 @@ export interface ChildBus {
   /** Takes what a factory of that bus kind made; `UserError` when there is no place. */
   attach(part: unknown, properties: Readonly<Record<string, PropertyValue>>, what: string): void;
   detach(part: unknown): void;
+  /** There is no place left: a device without `bus=` goes elsewhere. */
+  isFull?(): boolean;
   /** Where firmware finds a part below the controller's own place. */
   bootPath?(part: unknown): string;
 }
@@ -31,6 +33,10 @@ export interface BuiltDevice {
   /** What a child bus takes. */
   readonly part?: unknown;
   readonly bus?: ChildBus;
+  /** Several of them (the ports of an AHCI controller). */
+  readonly buses?: readonly ChildBus[];
+  /** The bus behind a PCI bridge. */
+  readonly pciBus?: PciBus;
   /** Undoes what the factory did besides building (ports mapped). */
   dispose?(): void;
   /** Live values of properties for `qom-get`. */
@@ -58,6 +64,8 @@ export interface PluggedDevice {
   readonly busName: string;
   /** Slot << 3 | function; −1 off PCI. */
   readonly devfn: number;
+  /** The bus of that slot. */
+  readonly pciBus: PciBus;
   readonly hotplugged: boolean;
 }
 
@@ -74,6 +82,7 @@ export class DeviceRegistry {
   readonly #plugged: PluggedDevice[] = [];
   readonly #boardBuses: readonly ChildBus[];
   readonly #rootBus: string;
+  readonly #rootTakesHotplug: boolean;
   #anonymous = 0;
 
   /** `boardBuses`: buses of controllers that the board brings. */
@@ -83,7 +92,9 @@ export class DeviceRegistry {
     roster: DeviceRoster,
     boardBuses: readonly ChildBus[] = [],
     rootBus = 'pci.0',
+    rootTakesHotplug = true,
   ) {
+    this.#rootTakesHotplug = rootTakesHotplug;
     this.#rootBus = rootBus;
     this.#boardBuses = boardBuses;
     this.#context = context;
@@ -107,19 +118,27 @@ export class DeviceRegistry {
     if (hotplugged && !type.hotpluggable)
       throw this.#error(spec, `Device '${type.name}' does not support hotplugging`);
     const parent = this.#parentBus(spec, type);
-    const devfn = type.bus === 'PCI' ? this.#choosePlace(spec) : -1;
+    const pciBus = this.#pciBusOf(spec, type);
+    const devfn = type.bus === 'PCI' ? this.#choosePlace(spec, pciBus) : -1;
+    if (hotplugged && type.bus === 'PCI' && pciBus === this.#pci && !this.#rootTakesHotplug)
+      throw this.#error(spec, `Bus '${this.#rootBus}' does not support hotplugging`);
     const driveId = spec.properties['drive'];
     if (driveId !== undefined && this.#context.drive(String(driveId))?.user !== undefined)
       throw this.#error(spec, `Drive '${driveId}' is already in use by another device`);
     const built = createDevice(this.#context, type, spec, spec.id ?? `${type.name}.${this.#anonymous}`);
-    if (built.pci !== undefined) this.#pci.add(devfn >> 3, devfn & 7, built.pci);
+    if (built.pci !== undefined) {
+      if (spec.properties['multifunction'] === true)
+        built.pci.set(PCI_HEADER_TYPE, 1, built.pci.config[PCI_HEADER_TYPE]! | 0x80);
+      pciBus.add(devfn >> 3, devfn & 7, built.pci);
+    }
     parent?.attach(built.part, spec.properties, spec.what);
     const path =
       spec.id === undefined
         ? `/machine/peripheral-anon/device[${this.#anonymous++}]`
         : `/machine/peripheral/${spec.id}`;
-    const busName = parent?.name ?? (type.bus === 'PCI' ? this.#rootBus : type.bus === 'ISA' ? 'isa.0' : '');
-    const plugged = { spec, type, path, built, parent, busName, devfn, hotplugged };
+    const pciName = pciBus === this.#pci ? this.#rootBus : (spec.bus ?? '');
+    const busName = parent?.name ?? (type.bus === 'PCI' ? pciName : type.bus === 'ISA' ? 'isa.0' : '');
+    const plugged = { spec, type, path, built, parent, busName, devfn, pciBus, hotplugged };
     const drive = this.#driveOf(plugged);
     if (drive !== undefined) drive.user = { path, id: spec.id, removable: built.removable };
     this.#plugged.push(plugged);
@@ -130,15 +149,14 @@ export class DeviceRegistry {
 
   /** Takes the device away at once, with all that is plugged into it. */
   unplug(plugged: PluggedDevice): void {
-    for (const child of [...this.#plugged])
-      if (child.parent !== undefined && child.parent === plugged.built.bus) this.unplug(child);
+    for (const child of [...this.#plugged]) if (isBehind(child, plugged)) this.unplug(child);
     this.#plugged.splice(this.#plugged.indexOf(plugged), 1);
     plugged.built.device.reset();
     plugged.built.dispose?.();
     const drive = this.#driveOf(plugged);
     if (drive !== undefined) this.#context.driveUnused(drive);
     plugged.parent?.detach(plugged.built.part);
-    if (plugged.devfn >= 0) this.#pci.remove(plugged.devfn >> 3, plugged.devfn & 7);
+    if (plugged.devfn >= 0) plugged.pciBus.remove(plugged.devfn >> 3, plugged.devfn & 7);
     this.#roster.remove(plugged.path);
   }
 
@@ -148,7 +166,8 @@ export class DeviceRegistry {
   }
 
   #parentBus(spec: DeviceSpec, type: DeviceType): ChildBus | undefined {
-    const buses = [...this.#boardBuses, ...this.#plugged.flatMap((p) => p.built.bus ?? [])];
+    const buses = [...this.#boardBuses, ...this.#plugged.flatMap((p) => childBuses(p.built))];
+    if (type.bus === 'PCI' && this.#bridgeOf(spec.bus) !== undefined) return undefined;
     if (type.bus === 'PCI' || type.bus === 'ISA' || type.bus === 'System' || type.bus === 'none') {
       const own = {
         PCI: [this.#rootBus, 'pci'],
@@ -162,10 +181,22 @@ export class DeviceRegistry {
     if (type.bus === 'virtio-bus')
       throw this.#error(spec, `No 'virtio-bus' bus found for device '${type.name}'`);
     const fits = buses.filter((bus) => bus.kind === type.bus);
-    const bus = spec.bus === undefined ? fits[0] : fits.find((b) => b.name === spec.bus);
+    const free = fits.find((b) => b.isFull?.() !== true) ?? fits[0];
+    const bus = spec.bus === undefined ? free : fits.find((b) => b.name === spec.bus);
     if (bus !== undefined) return bus;
     if (spec.bus !== undefined) throw this.#busError(spec, type, buses);
     throw this.#error(spec, `No '${type.bus}' bus found for device '${type.name}'`);
+  }
+
+  /** The bridge whose bus has a name: its id. */
+  #bridgeOf(name: string | undefined): PluggedDevice | undefined {
+    return this.#plugged.find(
+      (p) => p.built.pciBus !== undefined && p.spec.id !== undefined && p.spec.id === name,
+    );
+  }
+
+  #pciBusOf(spec: DeviceSpec, type: DeviceType): PciBus {
+    return (type.bus === 'PCI' ? this.#bridgeOf(spec.bus)?.built.pciBus : undefined) ?? this.#pci;
   }
 
   #busError(spec: DeviceSpec, type: DeviceType, buses: readonly ChildBus[]): UserError {
@@ -176,17 +207,22 @@ export class DeviceRegistry {
   }
 
   /** `addr=`, or the first slot nobody has. */
-  #choosePlace(spec: DeviceSpec): number {
+  #choosePlace(spec: DeviceSpec, bus: PciBus): number {
     const given = spec.properties['addr'];
-    const taken = (devfn: number): boolean => this.#pci.find(devfn >> 3, devfn & 7) !== undefined;
+    const taken = (devfn: number): boolean => bus.find(devfn >> 3, devfn & 7) !== undefined;
     if (given === undefined) {
-      for (let slot = 0; slot < 32; slot++) if (!taken(slot << 3)) return slot << 3;
+      for (let slot = 0; slot < bus.slotCount; slot++) if (!taken(slot << 3)) return slot << 3;
       throw this.#error(spec, `PCI: no slot/function available for ${spec.driver}, all in use or reserved`);
     }
     const devfn = Number(given);
+    if (devfn >> 3 >= bus.slotCount)
+      throw this.#error(
+        spec,
+        `PCI: slot ${devfn >> 3} is not valid for ${spec.driver}, parent device only allows plugging into slot 0`,
+      );
     const at = `slot ${devfn >> 3} function ${devfn & 7}`;
     if (taken(devfn)) throw this.#error(spec, `PCI: ${at} not available for ${spec.driver}, in use`);
-    const first = this.#pci.find(devfn >> 3, 0);
+    const first = bus.find(devfn >> 3, 0);
     if ((devfn & 7) !== 0 && first !== undefined && (first.readConfig(0x0e, 1) & 0x80) === 0)
       throw this.#error(spec, `PCI: ${at} needs multifunction=on on function 0`);
     return devfn;
@@ -195,4 +231,14 @@ export class DeviceRegistry {
   #error(spec: DeviceSpec, reason: string): UserError {
     return new UserError('GenericError', spec.what === 'device_add' ? reason : `${spec.what}: ${reason}`);
   }
+}
+
+/** The buses that a device brings for others. */
+export function childBuses({ bus, buses = [] }: BuiltDevice): readonly ChildBus[] {
+  return bus === undefined ? buses : [bus, ...buses];
+}
+
+function isBehind(child: PluggedDevice, owner: PluggedDevice): boolean {
+  if (child.devfn >= 0 && child.pciBus === owner.built.pciBus) return true;
+  return child.parent !== undefined && childBuses(owner.built).includes(child.parent);
 }

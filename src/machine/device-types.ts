@@ -369,7 +369,21 @@ const ideType = (name: string, about: string): DeviceType => ({
   ],
 });
 
+const bridgeType = (name: string, about: string, properties: readonly PropertySpec[]): DeviceType => ({
+  ...pciType(name, 'Controller/Bridge/Hub', about, properties, false),
+  parents: ['pci-bridge-base', 'pci-device', 'device', 'object'],
+});
+const ROOT_PORT = [p('port', 'uint8', 0), p('chassis', 'uint8', 0), p('slot', 'uint16', 0)];
+
 const TYPES: readonly DeviceType[] = [
+  bridgeType('pcie-root-port', 'PCI Express root port', [...ROOT_PORT, p('hotplug', 'bool', true)]),
+  bridgeType('ioh3420', 'Intel IOH PCI Express root port', ROOT_PORT),
+  bridgeType('pci-bridge', 'standard PCI bridge', [
+    p('chassis_nr', 'uint8', 0),
+    p('msi', 'OnOffAuto', 'auto'),
+    p('shpc', 'bool', false),
+  ]),
+  pciType('ich9-ahci', 'Storage', 'AHCI controller', [], false),
   ...virtioTypes(),
   portType('virtconsole', 'console on a virtio-serial controller'),
   portType('virtserialport', 'named serial port on a virtio-serial controller'),
@@ -472,6 +486,7 @@ const TYPES: readonly DeviceType[] = [
 
 /** Other names of a type: QEMU's aliases on a PC. */
 const ALIASES: Readonly<Record<string, string>> = {
+  ahci: 'ich9-ahci',
   'virtio-blk': 'virtio-blk-pci',
   'virtio-net': 'virtio-net-pci',
   'virtio-rng': 'virtio-rng-pci',

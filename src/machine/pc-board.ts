@@ -20,7 +20,7 @@ import { type BootFile, type BootModule, type InitialCpuState, MEMORY_USABLE } f
 import { loadKernel } from './boot/load-kernel.ts';
 import type { Chipset, ChipsetParts } from './chipset.ts';
 import type { DeviceContext } from './device-factories.ts';
-import { DeviceRegistry, type PluggedDevice } from './device-registry.ts';
+import { childBuses, DeviceRegistry, type PluggedDevice } from './device-registry.ts';
 import { DeviceSlots } from './device-slots.ts';
 import type { DeviceSpec, GlobalProperty } from './device-spec.ts';
 import { devicesOfDrives } from './drive-devices.ts';
@@ -214,6 +214,7 @@ export class PcBoard {
     const hotplug = new PcHotplug(this.registry, pci, {
       raiseEvent: () => acpiPm.raiseGpe(acpi.hotplugGpe),
       notify,
+      rootTakesHotplug: this.chipset.kind === 'pc',
     });
     const device = this.#slots.add('acpi-pci-hotplug', hotplug.registers);
     this.#slots.mapPorts('acpi-pci-hotplug', acpi.hotplugPort, PCI_HOTPLUG_SIZE, device, PCI_HOTPLUG_MMIO);
@@ -223,7 +224,11 @@ export class PcBoard {
   /** A device on PCI, or behind a controller there, with a boot index; firmware looks at the slot, whatever it is called. */
   #offerToBoot({ spec, devfn, parent, built }: PluggedDevice): void {
     const index = Number(spec.properties['bootindex'] ?? -1);
-    const owner = devfn >= 0 ? devfn : this.registry.plugged.find((p) => p.built.bus === parent)?.devfn;
+    const owner =
+      devfn >= 0
+        ? devfn
+        : this.registry.plugged.find((p) => parent !== undefined && childBuses(p.built).includes(parent))
+            ?.devfn;
     const place = devfn >= 0 ? 'disk@0,0' : parent?.bootPath?.(built.part);
     if (index < 0 || owner === undefined || owner < 0 || place === undefined) return;
     const part = (owner & 7) === 0 ? '' : `,${owner & 7}`;
@@ -263,7 +268,14 @@ export class PcBoard {
       add: (name: string, device: Device) => devices.set(name, device),
       remove: (name: string) => devices.delete(name),
     };
-    return new DeviceRegistry(context, this.pci, roster, this.storage.buses, this.chipset.pciBusName);
+    return new DeviceRegistry(
+      context,
+      this.pci,
+      roster,
+      this.storage.buses,
+      this.chipset.pciBusName,
+      this.chipset.kind === 'pc',
+    );
   }
 
   /** Power-on state of every device, and what firmware would have set up. */

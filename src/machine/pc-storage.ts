@@ -129,36 +129,9 @@ export class PcStorage {
 
   /** The channels as devices of the user's (`-device ide-hd`) find them. */
   get buses(): readonly ChildBus[] {
-    return [...this.#ideBuses, ...(this.floppy === undefined ? [] : [this.#floppyBus])];
-  }
-
-  get #floppyBus(): ChildBus {
-    return {
-      name: 'floppy-bus.0',
-      kind: 'floppy-bus',
-      attach: (part, properties, what) => {
-        const { drive, type } = part as FloppyPart;
-        const given = Number(properties['unit'] ?? 0xffffffff);
-        const unit = given <= 1 ? given : this.floppies.includes(0) ? 1 : 0;
-        const bootIndex = Number(properties['bootindex'] ?? -1);
-        this.#connectFloppy(unit, drive, type, bootIndex, what);
-      },
-      detach: () => {},
-    };
-  }
-
-  get #ideBuses(): ChildBus[] {
-    return this.#parts.ide.buses.map((channel, bus) => ({
-      name: `ide.${bus}`,
-      kind: 'IDE',
-      attach: (part, properties, what) => {
-        const free = channel.drives.indexOf(undefined);
-        const unit = Number(properties['unit'] ?? 0xffffffff);
-        const bootIndex = Number(properties['bootindex'] ?? -1);
-        this.#connect(part as AnyIdeDrive, bus, unit >= channel.drives.length ? free : unit, bootIndex, what);
-      },
-      detach: () => {},
-    }));
+    return ideBusesOf(this.#parts.ide.buses, 'ide', (device, bus, unit, bootIndex, what) =>
+      this.#connect(device, bus, unit, bootIndex, what),
+    );
   }
 
   #connect(
@@ -268,4 +241,25 @@ export function createIdeDrive(
     ...(drive.geometry !== undefined && { geometry: drive.geometry }),
     ...(drive.translation !== undefined && { translation: drive.translation }),
   });
+}
+
+type Connect = (device: AnyIdeDrive, bus: number, unit: number, bootIndex: number, what: string) => void;
+
+/** Buses `name.0`, `name.1`, … as devices of the user's find them. Without `connect` firmware is told of no drive. */
+export function ideBusesOf(buses: readonly IdeBus[], name: string, connect?: Connect): readonly ChildBus[] {
+  return buses.map((channel, bus) => ({
+    name: `${name}.${bus}`,
+    kind: 'IDE',
+    isFull: () => !channel.drives.includes(undefined),
+    attach: (part, properties, what) => {
+      const given = Number(properties['unit'] ?? 0xffffffff);
+      const unit = given >= channel.drives.length ? channel.drives.indexOf(undefined) : given;
+      const device = part as AnyIdeDrive;
+      if (connect !== undefined) connect(device, bus, unit, Number(properties['bootindex'] ?? -1), what);
+      else if (channel.drives[unit] !== undefined || unit < 0)
+        throw new UserError('BadDrive', `${what}: the place is taken`);
+      else channel.attach(unit, device);
+    },
+    detach: () => {},
+  }));
 }

@@ -159,7 +159,6 @@ export class Q35Chipset implements Chipset {
   #addAhci(msi: MsiSink): BoardIde {
     const { slots, memory } = this.#parts;
     const ahci = slots.add('ich9-ahci', new Ahci(memory, msi));
-    slots.add('ich9-ahci-pci', ahci.pci);
     ahci.pci.set(0x0e, 1, 0x80);
     this.pci.add(q35.SLOT_ICH9, q35.FUNCTION_SATA, ahci.pci);
     return {

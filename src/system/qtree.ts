@@ -1,5 +1,5 @@
 /** `info qtree`: buses, devices and their properties. */
-import type { ChildBus, PluggedDevice } from '../machine/device-registry.ts';
+import { type ChildBus, childBuses, type PluggedDevice } from '../machine/device-registry.ts';
 import type { Machine } from './machine.ts';
 
 export function qtreeText(machine: Machine): string {
@@ -8,7 +8,11 @@ export function qtreeText(machine: Machine): string {
   const on = (bus: string): PluggedDevice[] => top.filter((p) => p.busName === bus);
   const lines = ['bus: main-system-bus', '  type System'];
   for (const name of board.devices.keys()) if (!name.startsWith('/')) lines.push(`  dev: ${name}, id ""`);
-  lines.push('  bus: pci.0', '    type PCI', ...on('pci.0').flatMap((p) => deviceLines(machine, p, 4)));
+  lines.push(
+    `  bus: ${board.chipset.pciBusName}`,
+    '    type PCI',
+    ...on(board.chipset.pciBusName).flatMap((p) => deviceLines(machine, p, 4)),
+  );
   lines.push('  bus: isa.0', '    type ISA', ...on('isa.0').flatMap((p) => deviceLines(machine, p, 4)));
   lines.push(...on('').flatMap((p) => deviceLines(machine, p, 2)));
   return lines.join('\n');
@@ -25,7 +29,7 @@ function deviceLines(machine: Machine, plugged: PluggedDevice, indent: number): 
       lines.push(`${pad}  ${name} = ${JSON.stringify(value)}`);
     }
   }
-  if (built.bus !== undefined) lines.push(...busLines(machine, built.bus, indent + 2));
+  for (const bus of childBuses(built)) lines.push(...busLines(machine, bus, indent + 2));
   return lines;
 }
 

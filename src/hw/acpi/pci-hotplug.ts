@@ -7,15 +7,18 @@
  */
 import type { Device } from '../../core/device.ts';
 import type { AccessSize, MmioDevice, MmioOptions } from '../../core/memory-region.ts';
-import { defineState, stateful, u32 } from '../../core/vmstate.ts';
+import { defineState, stateful, u32, words } from '../../core/vmstate.ts';
 
 export const PCI_HOTPLUG_SIZE = 20;
 export const PCI_HOTPLUG_MMIO: MmioOptions = { valid: { min: 4, max: 4 } };
 
-const schema = defineState('acpi-pci-hotplug', 1, {
-  up: u32(),
-  down: u32(),
-  pending: u32(),
+/** Buses that can be told apart. */
+export const HOTPLUG_BUSES = 64;
+
+const schema = defineState('acpi-pci-hotplug', 2, {
+  up: words(HOTPLUG_BUSES),
+  down: words(HOTPLUG_BUSES),
+  pending: words(HOTPLUG_BUSES),
   selector: u32(),
 });
 
@@ -23,9 +26,9 @@ export interface PciHotplugPorts {
   /** Pulses the general-purpose event that the firmware's tables tie to hot plug. */
   raiseEvent(): void;
   /** The guest lets the slots of the mask go; they may hold nothing that was asked to. */
-  eject(slot: number): void;
-  /** Slots whose devices may go, a bit each. */
-  removable(): number;
+  eject(bus: number, slot: number): void;
+  /** Slots of a bus whose devices may go, a bit each. */
+  removable(bus: number): number;
 }
 
 export class PciHotplug implements MmioDevice, Device {
@@ -39,17 +42,17 @@ export class PciHotplug implements MmioDevice, Device {
   }
 
   /** A device came into a slot. */
-  plugged(slot: number): void {
-    this.#s.up = (this.#s.up | (1 << slot)) >>> 0;
+  plugged(bus: number, slot: number): void {
+    this.#s.up[bus]! |= 1 << slot;
     this.#ports.raiseEvent();
   }
 
   /** Asks the guest to let a slot's device go; false: it has been asked already. */
-  requestEject(slot: number): boolean {
-    const bit = (1 << slot) >>> 0;
-    const before = (this.#s.pending & bit) !== 0;
-    this.#s.pending = (this.#s.pending | bit) >>> 0;
-    this.#s.down = (this.#s.down | bit) >>> 0;
+  requestEject(bus: number, slot: number): boolean {
+    const bit = 1 << slot;
+    const before = (this.#s.pending[bus]! & bit) !== 0;
+    this.#s.pending[bus]! |= bit;
+    this.#s.down[bus]! |= bit;
     this.#ports.raiseEvent();
     return !before;
   }
@@ -58,40 +61,42 @@ export class PciHotplug implements MmioDevice, Device {
   reset(): void {
     const { pending } = this.#s;
     schema.reset(this.#s);
-    this.#eject(pending);
+    pending.forEach((slots, bus) => this.#eject(bus, slots));
   }
 
   read(offset: number, _size: AccessSize): number {
+    const { up, down, selector } = this.#s;
     switch (offset) {
-      case 0: {
-        const { up } = this.#s;
-        this.#s.up = 0;
-        return up;
-      }
-      case 4: {
-        const { down } = this.#s;
-        this.#s.down = 0;
-        return down;
-      }
+      case 0:
+        return take(up, selector);
+      case 4:
+        return take(down, selector);
       case 12:
-        return this.#ports.removable() >>> 0;
+        return selector < HOTPLUG_BUSES ? this.#ports.removable(selector) >>> 0 : 0;
       case 16:
-        return this.#s.selector;
+        return selector;
       default:
         return 0;
     }
   }
 
   write(offset: number, _size: AccessSize, value: number): void {
-    if (offset === 8 && this.#s.selector === 0) this.#eject(value);
+    if (offset === 8 && this.#s.selector < HOTPLUG_BUSES) this.#eject(this.#s.selector, value);
     else if (offset === 16) this.#s.selector = value;
   }
 
-  #eject(slots: number): void {
+  #eject(bus: number, slots: number): void {
     for (let slot = 0; slot < 32; slot++) {
       if ((slots & (1 << slot)) === 0) continue;
-      this.#s.pending = (this.#s.pending & ~(1 << slot)) >>> 0;
-      this.#ports.eject(slot);
+      this.#s.pending[bus]! &= ~(1 << slot);
+      this.#ports.eject(bus, slot);
     }
   }
+}
+
+/** Reads a mask, and clears it. */
+function take(masks: Uint32Array, bus: number): number {
+  const mask = masks[bus] ?? 0;
+  if (bus < masks.length) masks[bus] = 0;
+  return mask;
 }

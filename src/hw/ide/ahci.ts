@@ -9,6 +9,7 @@ import type { MsiSink } from '../../core/cpu-ports.ts';
 import type { Device } from '../../core/device.ts';
 import { type AccessSize, MemoryRegion, type MmioDevice } from '../../core/memory-region.ts';
 import { defineState, type Stateful, stateful, u32 } from '../../core/vmstate.ts';
+import { combineStates } from '../../core/vmstate-combine.ts';
 import { Msi } from '../pci/msi.ts';
 import { PCI_COMMAND_MASTER, PciFunction } from '../pci/pci-device.ts';
 import { AhciPort } from './ahci-port.ts';
@@ -80,10 +81,19 @@ export class Ahci implements Device {
       'memory32',
       MemoryRegion.mmio('ahci', ABAR_BYTES, registers, { impl: { min: 4, max: 4 } }),
     );
-    this.vmstate = stateful(schema, this.#s, { postLoad: () => this.#update() });
+    this.vmstate = combineStates('ahci', [
+      ['pci', this.pci.vmstate],
+      ['hba', stateful(schema, this.#s, { postLoad: () => this.#update() })],
+      ...this.ports.map((port, n) => [`port${n}`, port.vmstate] as const),
+    ]);
   }
 
   reset(): void {
+    this.pci.reset();
+    this.#resetHba();
+  }
+
+  #resetHba(): void {
     schema.reset(this.#s);
     for (const port of this.ports) port.reset();
     this.#update();
@@ -113,7 +123,7 @@ export class Ahci implements Device {
     const s = this.#s;
     switch (offset) {
       case GHC:
-        if ((value & GHC_RESET) !== 0) this.reset();
+        if ((value & GHC_RESET) !== 0) this.#resetHba();
         else s.ghc = (GHC_AHCI | (value & GHC_INTERRUPTS)) >>> 0;
         this.#update();
         break;

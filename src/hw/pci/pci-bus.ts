@@ -1,8 +1,11 @@
-/** PCI bus 0: finds functions by number, and takes configuration accesses by mechanism #1 or ECAM. */
+/** A PCI bus: finds functions by number, also behind bridges, and takes configuration accesses by mechanism #1 or ECAM. */
 import type { AccessSize, MemoryRegion, MmioDevice, MmioOptions } from '../../core/memory-region.ts';
 import { allOnes } from '../../util/bits.ts';
 import { assert } from '../../util/errors.ts';
 import { PCI_CONFIG_SIZE, type PciFunction, type PciParent } from './pci-device.ts';
+
+const PCI_SECONDARY_BUS = 0x19;
+const PCI_SUBORDINATE_BUS = 0x1a;
 
 /** Told the level of an interrupt pin (1…4) of a slot. */
 export type IntxRoute = (slot: number, pin: number, level: boolean) => void;
@@ -10,6 +13,10 @@ export type IntxRoute = (slot: number, pin: number, level: boolean) => void;
 export class PciBus implements PciParent {
   readonly memory: MemoryRegion;
   readonly io: MemoryRegion;
+  /** The number by which it is addressed now. */
+  busNumber: () => number = () => 0;
+  /** Slots that there are: one on a PCI Express link. */
+  slotCount = 32;
   readonly #functions = new Map<number, PciFunction>();
   readonly #route: IntxRoute;
   /** Functions of a slot share its pins. */
@@ -51,15 +58,31 @@ export class PciBus implements PciParent {
     return [...this.#functions].sort(([a], [b]) => a - b);
   }
 
+  /** The function at a number, on this bus or behind one of its bridges. */
+  locate(busNumber: number, devfn: number): PciFunction | undefined {
+    if (busNumber === this.busNumber()) return this.#functions.get(devfn);
+    for (const device of this.#functions.values()) {
+      if (device.secondary === undefined) continue;
+      const [secondary, subordinate] = [
+        device.config[PCI_SECONDARY_BUS]!,
+        device.config[PCI_SUBORDINATE_BUS]!,
+      ];
+      // A bridge's range lies above the bus that it is on: a guest cannot make a search go round in circles.
+      if (secondary <= this.busNumber() || busNumber < secondary || busNumber > subordinate) continue;
+      return device.secondary.locate(busNumber, devfn);
+    }
+    return undefined;
+  }
+
   /** `target` is bus << 8 | slot << 3 | function. What is not there reads as all ones. */
   readConfig(target: number, offset: number, size: AccessSize): number {
-    const device = target < 256 ? this.#functions.get(target) : undefined;
+    const device = this.locate(target >> 8, target & 0xff);
     if (device === undefined) return allOnes(size);
     return offset + size <= PCI_CONFIG_SIZE ? device.readConfig(offset, size) : allOnes(size);
   }
 
   writeConfig(target: number, offset: number, size: AccessSize, value: number): void {
-    const device = target < 256 ? this.#functions.get(target) : undefined;
+    const device = this.locate(target >> 8, target & 0xff);
     if (offset + size <= PCI_CONFIG_SIZE) device?.writeConfig(offset, size, value);
   }
 

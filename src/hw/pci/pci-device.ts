@@ -49,6 +49,13 @@ export interface PciIdentity {
   readonly multifunction?: boolean;
   /** INTA# … INTD# as 1…4; 0 for none. */
   readonly interruptPin?: number;
+  /** A type-1 header: the function is a bridge. */
+  readonly isBridge?: boolean;
+}
+
+/** The bus behind a bridge, as configuration accesses reach it. */
+export interface SecondaryBus {
+  locate(busNumber: number, devfn: number): PciFunction | undefined;
 }
 
 export type BarKind = 'io' | 'memory32' | 'memory64';
@@ -82,6 +89,10 @@ export class PciFunction implements Device {
   onConfigWritten: ((offset: number, size: number) => void) | undefined;
   /** Called before the guest reads configuration space: fields that are computed are brought up to date. */
   onConfigRead: ((offset: number, size: number) => void) | undefined;
+  /** Called when the function has been put into a slot. */
+  onAttached: ((parent: PciParent, slot: number) => void) | undefined;
+  /** Of a bridge: the bus behind it. */
+  secondary: SecondaryBus | undefined;
   /** Called on reset after the header has been reset. */
   onReset: (() => void) | undefined;
   readonly vmstate: Stateful;
@@ -101,9 +112,12 @@ export class PciFunction implements Device {
     this.set(PCI_VENDOR_ID, 2, identity.vendorId);
     this.set(2, 2, identity.deviceId);
     this.set(PCI_REVISION, 4, ((identity.classCode << 8) | (identity.revision ?? 0)) >>> 0);
-    this.set(PCI_HEADER_TYPE, 1, identity.multifunction === true ? 0x80 : 0);
-    this.set(PCI_SUBSYSTEM, 2, identity.subsystemVendorId ?? DEFAULT_SUBSYSTEM_VENDOR);
-    this.set(PCI_SUBSYSTEM + 2, 2, identity.subsystemId ?? DEFAULT_SUBSYSTEM);
+    const isBridge = identity.isBridge === true;
+    this.set(PCI_HEADER_TYPE, 1, (identity.multifunction === true ? 0x80 : 0) | (isBridge ? 1 : 0));
+    if (!isBridge) {
+      this.set(PCI_SUBSYSTEM, 2, identity.subsystemVendorId ?? DEFAULT_SUBSYSTEM_VENDOR);
+      this.set(PCI_SUBSYSTEM + 2, 2, identity.subsystemId ?? DEFAULT_SUBSYSTEM);
+    }
     this.set(PCI_INTERRUPT_PIN, 1, identity.interruptPin ?? 0);
     this.allow(PCI_COMMAND, 2, COMMAND_WRITABLE);
     this.allow(0x0c, 1, 0xff); // cache line size
@@ -178,6 +192,7 @@ export class PciFunction implements Device {
   attach(parent: PciParent, slot: number): void {
     this.#parent = parent;
     this.#slot = slot;
+    this.onAttached?.(parent, slot);
   }
 
   /** Called by the bus when the function goes. */
