@@ -26,23 +26,6 @@ function wrapped(address: u64): u64 {
   return (hflags() & HF_CS64) != 0 ? address : address & 0xffffffff;
 }
 
-/** Bytes n·4 … n·4 + 3 by element number, for two swizzles over 32 bytes. */
-@inline
-function dwords(low: v128, high: v128, index: v128): v128 {
-  const bytes = i8x16.add(i32x4.mul(v128.and(index, i32x4.splat(7)), i32x4.splat(0x04040404)), i32x4.splat(0x03020100));
-  return v128.or(i8x16.swizzle(low, bytes), i8x16.swizzle(high, i8x16.sub(bytes, i8x16.splat(16))));
-}
-
-export function avx_permute_dwords(regs: i64): void {
-  const d = first(regs);
-  const index = second(regs);
-  const low = v128.load(third(regs));
-  const high = v128.load(third(regs) + VECTOR_HI);
-  const r = dwords(low, high, v128.load(index));
-  v128.store(d + VECTOR_HI, dwords(low, high, v128.load(index + VECTOR_HI)));
-  v128.store(d, r);
-}
-
 @inline
 function shift32(op: i32, x: u32, n: u32): u32 {
   if (op == 2) return u32(i32(x) >> i32(min<u32>(n, 31)));

@@ -17,7 +17,7 @@ export {
   sse_pcmpestr, sse_pcmpestr_lengths, sse_pcmpistr, sse_pcmpstr_index, sse_pcmpstr_mask,
 } from './sse-string';
 export { aes_keygen, aes_round } from './aes';
-export { avx_gather, avx_masked_load, avx_masked_store, avx_permute_dwords, avx_shift_variable } from './avx';
+export { avx_gather, avx_masked_load, avx_masked_store, avx_shift_variable } from './avx';
 export { avx_fma } from './fma';
 export { f16c_from_half, f16c_to_half } from './f16c';
 export { gf2p8_affine, gf2p8_mul } from './gfni';

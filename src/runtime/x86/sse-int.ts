@@ -6,21 +6,8 @@ import { CPU } from './state';
 
 const PMULHW: i32 = 0;
 const PMULHUW: i32 = 1;
-const PMULUDQ: i32 = 2;
-const PMULDQ: i32 = 3;
 const PMULHRSW: i32 = 4;
-const PMADDUBSW: i32 = 5;
-const PHADDW: i32 = 6;
-const PHADDD: i32 = 7;
-const PHADDSW: i32 = 8;
-const PHSUBW: i32 = 9;
-const PHSUBD: i32 = 10;
-const PHSUBSW: i32 = 11;
-const PSIGNB: i32 = 12;
-const PSIGNW: i32 = 13;
-const PSIGND: i32 = 14;
 const PSADBW: i32 = 15;
-const PHMINPOSUW: i32 = 16;
 
 /** High halves of eight 32-bit products in two vectors. */
 @inline
@@ -33,16 +20,6 @@ function mulRoundScale(a: v128, b: v128): v128 {
   const lo = i32x4.shr_s(i32x4.add(i32x4.shr_s(i32x4.extmul_low_i16x8_s(a, b), 14), one), 1);
   const hi = i32x4.shr_s(i32x4.add(i32x4.shr_s(i32x4.extmul_high_i16x8_s(a, b), 14), one), 1);
   return i16x8.shuffle(lo, hi, 0, 2, 4, 6, 8, 10, 12, 14);
-}
-
-/** Unsigned bytes of a times signed bytes of b, adjacent products added with signed saturation. */
-function multiplyAddBytes(a: v128, b: v128): v128 {
-  const even = i16x8.splat(0x00ff);
-  const aEven = v128.and(a, even);
-  const aOdd = i16x8.shr_u(a, 8);
-  const bEven = i16x8.shr_s(i16x8.shl(b, 8), 8);
-  const bOdd = i16x8.shr_s(b, 8);
-  return i16x8.add_sat_s(i16x8.mul(aEven, bEven), i16x8.mul(aOdd, bOdd));
 }
 
 function sumOfDifferences(a: v128, b: v128): v128 {
@@ -66,13 +43,7 @@ function minimumPosition(x: v128): v128 {
   return i64x2.replace_lane(i64x2.splat(0), 0, u64(best | (at << 16)));
 }
 
-/** Sign of b's lanes applied to a's: the mask of negative lanes negates, zero lanes clear. */
-@inline
-function applySign(a: v128, negative: v128, nonZero: v128, negated: v128): v128 {
-  return v128.and(v128.bitselect(negated, a, negative), nonZero);
-}
-
-/** d ← op(d, s); op in the order above. */
+/** d ← op(d, s); the default is PHMINPOSUW, 16. */
 export function sse_int(op: i64, d: i64, s: i64): void {
   const pd = CPU + i32(d);
   v128.store(pd, compute(i32(op), v128.load(pd), v128.load(CPU + i32(s))));
@@ -82,35 +53,10 @@ function compute(op: i32, a: v128, b: v128): v128 {
   switch (op) {
     case PMULHW: return highHalves(i32x4.extmul_low_i16x8_s(a, b), i32x4.extmul_high_i16x8_s(a, b));
     case PMULHUW: return highHalves(i32x4.extmul_low_i16x8_u(a, b), i32x4.extmul_high_i16x8_u(a, b));
-    case PMULUDQ: {
-      const m = i64x2.splat(0xffffffff);
-      return i64x2.mul(v128.and(a, m), v128.and(b, m));
-    }
-    case PMULDQ:
-      return i64x2.extmul_low_i32x4_s(i32x4.shuffle(a, a, 0, 2, 0, 2), i32x4.shuffle(b, b, 0, 2, 0, 2));
     case PMULHRSW: return mulRoundScale(a, b);
-    case PMADDUBSW: return multiplyAddBytes(a, b);
     case PSADBW: return sumOfDifferences(a, b);
-    case PHMINPOSUW: return minimumPosition(b);
-    case PSIGNB: return applySign(a, i8x16.shr_s(b, 7), i8x16.ne(b, i8x16.splat(0)), i8x16.neg(a));
-    case PSIGNW: return applySign(a, i16x8.shr_s(b, 15), i16x8.ne(b, i16x8.splat(0)), i16x8.neg(a));
-    case PSIGND: return applySign(a, i32x4.shr_s(b, 31), i32x4.ne(b, i32x4.splat(0)), i32x4.neg(a));
-    default: return horizontal(op, a, b);
+    default: return minimumPosition(b);
   }
-}
-
-function horizontal(op: i32, a: v128, b: v128): v128 {
-  if (op == PHADDD || op == PHSUBD) {
-    const x = i32x4.shuffle(a, b, 0, 2, 4, 6);
-    const y = i32x4.shuffle(a, b, 1, 3, 5, 7);
-    return op == PHADDD ? i32x4.add(x, y) : i32x4.sub(x, y);
-  }
-  const x = i16x8.shuffle(a, b, 0, 2, 4, 6, 8, 10, 12, 14);
-  const y = i16x8.shuffle(a, b, 1, 3, 5, 7, 9, 11, 13, 15);
-  if (op == PHADDW) return i16x8.add(x, y);
-  if (op == PHADDSW) return i16x8.add_sat_s(x, y);
-  if (op == PHSUBW) return i16x8.sub(x, y);
-  return i16x8.sub_sat_s(x, y);
 }
 
 /**

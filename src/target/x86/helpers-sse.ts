@@ -94,7 +94,7 @@ export const sseHelpers = {
   // ---- integer
   sse_int: {
     args: 3,
-    doc: '(op, d, s): 0 PMULHW, 1 PMULHUW, 2 PMULUDQ, 3 PMULDQ, 4 PMULHRSW, 5 PMADDUBSW, 6 PHADDW, 7 PHADDD, 8 PHADDSW, 9 PHSUBW, 10 PHSUBD, 11 PHSUBSW, 12..14 PSIGNB/W/D, 15 PSADBW, 16 PHMINPOSUW',
+    doc: '(op, d, s): 0 PMULHW, 1 PMULHUW, 4 PMULHRSW, 15 PSADBW, 16 PHMINPOSUW',
   },
   sse_shift: {
     args: 3,
@@ -121,7 +121,6 @@ export const sseHelpers = {
   gf2p8_affine: { args: 3, doc: '(d, s, imm8 | inverse << 8): GF2P8AFFINEQB, GF2P8AFFINEINVQB' },
 
   // ---- AVX; `regs` = slots of up to four operands, 16 bits each, lowest first; the upper lanes lie VECTOR_HI behind
-  avx_permute_dwords: { args: 1, doc: '(regs d, index, source): VPERMD' },
   avx_shift_variable: {
     args: 2,
     doc: '(0 left, 1 right, 2 arithmetic | 64-bit elements << 2, regs d, a, b): one lane of VPSLLVD …',

@@ -30,7 +30,7 @@ function zeroRegisters(all: boolean): Handler {
 
 // ---- permutations
 
-/** Byte indexes of 32-bit elements from their numbers in slot x, modulo 4: n times 4, and 0 to 3. */
+/** Byte indexes of 32-bit elements from their numbers in slot x, modulo mask + 1: n times 4, and 0 to 3. */
 function dwordIndexes(t: Translator, x: number, mask: number): void {
   const { ir } = t;
   ir.op(OP.vand, x, x, splatWord(t, mask));
@@ -63,7 +63,24 @@ const permutePairs = lanewise((t, d, a, b) => {
 function permuteDwords(t: Translator): void {
   if (t.avxUnavailable()) return;
   const s = source(t, 2);
-  t.call(HELPER.avx_permute_dwords, NO_SLOT, registers(t, t.xmmReg, t.xmmV, s));
+  const low = permuted(t, s, t.xmmV);
+  const high = permuted(t, s, upper(t.xmmV));
+  t.ir.op(OP.vmov, t.xmmReg, low);
+  t.ir.op(OP.vmov, upper(t.xmmReg), high);
+}
+
+/** Four elements of the 256 bits at s by the indexes at `by`: a swizzle gives zero for bytes of the other half. */
+function permuted(t: Translator, s: number, by: number): number {
+  const { ir } = t;
+  const x = t.temp();
+  const d = t.temp();
+  ir.op(OP.vmov, x, by);
+  dwordIndexes(t, x, 7);
+  ir.op(OP.vswizzle, d, s, x);
+  ir.op(OP.vsub8, x, x, splatWord(t, 0x10101010));
+  ir.op(OP.vswizzle, x, upper(s), x);
+  ir.op(OP.vor, d, d, x);
+  return d;
 }
 
 /** VPERMQ, VPERMPD by immediate. */

@@ -51,8 +51,48 @@ function helper(n: number): Handler {
   return lanewise(byHelper(n));
 }
 
-function helperHalves(n: number): Handler {
-  return halves(byHelper(n));
+/** PHADDW … PHSUBSW: the elements of even number op those of odd number. */
+function horizontal(size: number, op: number): Handler {
+  return halves((t, d, a, b) => {
+    const even = t.temp();
+    const odd = t.temp();
+    const element = (i: number): number => 2 * size * Math.floor(i / size) + (i % size);
+    shuffle(t, even, a, b, element);
+    shuffle(t, odd, a, b, (i) => element(i) + size);
+    t.ir.op(op, d, even, odd);
+  });
+}
+
+/** PSIGNB, PSIGNW, PSIGND: a, negated where b is negative, zero where b is. */
+function applySign(subtract: number, greater: number, equal: number): Handler {
+  return lanewise((t, d, a, b) => {
+    const { ir } = t;
+    const zero = zeroVector(t);
+    const negative = t.temp();
+    const isNegative = t.temp();
+    const isZero = t.temp();
+    ir.op(subtract, negative, zero, a);
+    ir.op(greater, isNegative, zero, b);
+    ir.op(equal, isZero, b, zero);
+    ir.op4(OP.vbitselect, d, negative, a, isNegative);
+    ir.op(OP.vandnot, d, d, isZero);
+  });
+}
+
+/** PMADDUBSW: unsigned bytes of a times signed ones of b; 16 bits hold every product, the sum of two saturates. */
+function multiplyAddBytes(t: Translator, d: number, a: number, b: number): void {
+  const { ir } = t;
+  const x = t.temp();
+  const y = t.temp();
+  const even = t.temp();
+  ir.op(OP.vand, x, a, splatWord(t, 0x00ff_00ff));
+  ir.imm(OP.vshl16, y, b, 8);
+  ir.imm(OP.vsar16, y, y, 8);
+  ir.op(OP.vmul16, even, x, y);
+  ir.imm(OP.vshr16, x, a, 8);
+  ir.imm(OP.vsar16, y, b, 8);
+  ir.op(OP.vmul16, x, x, y);
+  ir.op(OP.vadds16, d, even, x);
 }
 
 /** Interleaves elements of `size` bytes from the low (or high) halves. */
@@ -369,22 +409,23 @@ export const simdIntHandlers = {
   packssdw: pack(OP.vpacks32),
   packusdw: pack(OP.vpacku32),
 
+  pmuludq: direct(OP.vmuleu32),
+  pmuldq: direct(OP.vmules32),
+  pmaddubsw: lanewise(multiplyAddBytes),
+  phaddw: horizontal(2, OP.vadd16),
+  phaddd: horizontal(4, OP.vadd32),
+  phaddsw: horizontal(2, OP.vadds16),
+  phsubw: horizontal(2, OP.vsub16),
+  phsubd: horizontal(4, OP.vsub32),
+  phsubsw: horizontal(2, OP.vsubs16),
+  psignb: applySign(OP.vsub8, OP.vgts8, OP.veq8),
+  psignw: applySign(OP.vsub16, OP.vgts16, OP.veq16),
+  psignd: applySign(OP.vsub32, OP.vgts32, OP.veq32),
+
   // ---- helpers
   pmulhw: helper(0),
   pmulhuw: helper(1),
-  pmuludq: helper(2),
-  pmuldq: helper(3),
   pmulhrsw: helper(4),
-  pmaddubsw: helper(5),
-  phaddw: helperHalves(6),
-  phaddd: helperHalves(7),
-  phaddsw: helperHalves(8),
-  phsubw: helperHalves(9),
-  phsubd: helperHalves(10),
-  phsubsw: helperHalves(11),
-  psignb: helper(12),
-  psignw: helper(13),
-  psignd: helper(14),
   psadbw: helper(15),
   phminposuw: helper(16),
   mpsadbw: withImm(HELPER.sse_mpsadbw, (imm, lane) => (imm >> (lane * 3)) & 7),
