@@ -61,6 +61,15 @@ const NOTES: Readonly<Record<string, Notes>> = {
     proof: 'Linux nvme: root disk of Debian (tests/boot/debian)',
   },
   'nvme-ns': { proof: 'unit tests' },
+  'virtio-net': {
+    missing: 'vhost, RSS, notification coalescing; tx=, x-txtimer= and x-txburst= have no effect',
+    proof:
+      'Linux virtio_net: DHCP, ping, TCP both ways with checksums over IPv4 and IPv6 (tests/boot/network)',
+  },
+  e1000: { missing: 'wake-up, management, delays of RDTR and TIDV', proof: 'unit tests after the manual' },
+  rtl8139: { missing: 'wake-up, twister', proof: 'unit tests after the data sheet' },
+  ne2k_pci: { proof: 'unit tests after the data sheet' },
+  ne2k_isa: { proof: 'unit tests of the common part' },
   edu: { proof: 'unit tests after QEMU docs/specs/edu' },
   i6300esb: { proof: 'unit tests after the data sheet' },
   'pci-testdev': { proof: 'kvm-unit-tests' },
