@@ -109,7 +109,8 @@ function generate(numbers: Numbers): string {
     ),
     '',
   );
-  out.push('Known deviations of the translator:', '', ...DEVIATIONS.map((d) => `- ${d}`), '');
+  const deviations = DEVIATIONS.length === 0 ? ['- None.'] : DEVIATIONS.map((d) => `- ${d}`);
+  out.push('Known deviations of the translator:', '', ...deviations, '');
   out.push(
     `<!-- numbers ${JSON.stringify({ ...numbers, processor: numbers.processor ?? hostProcessor() })} -->`,
     END,

@@ -86,9 +86,7 @@ export const VENDOR: readonly Difference[] = [
 ];
 
 /** What the translator is known to do differently from every processor. */
-export const DEVIATIONS: readonly string[] = [
-  'A near call, jump or return to a non-canonical address: #GP is reported at the target instead of at the branch. The generator makes none.',
-];
+export const DEVIATIONS: readonly string[] = [];
 
 /** The vendor difference that an encoding shows. */
 export function vendorDifference(c: OracleCase): Difference | undefined {

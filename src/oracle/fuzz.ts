@@ -214,7 +214,7 @@ const vectorOf = (image: Uint8Array): number => new DataView(image.buffer).getUi
 
 const isEndless = (image: Uint8Array): boolean => vectorOf(image) === VECTOR_TIMEOUT;
 
-/** A return to a non-canonical address, which the translator reports at its target (see DEVIATIONS). */
+/** A branch to a non-canonical address was reported at its target. */
 function leftCanonical(image: Uint8Array): boolean {
   const rip = new DataView(image.buffer).getBigInt64(I_RIP, true);
   return vectorOf(image) === 13 && BigInt.asIntN(48, rip) !== rip;

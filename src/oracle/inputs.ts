@@ -41,8 +41,6 @@ const RDI = 7;
 const FL_TF = 0x100;
 const FL_DF = 0x400;
 const FL_AC = 0x4_0000;
-/** Whether inputs may ask for alignment checks. */
-const ALIGNMENT_CHECKS = false;
 
 /** Where memory operands usually lie; also the base of FS and GS. */
 export const OPERAND = DATA + 0x800;
@@ -152,7 +150,7 @@ export class InputGenerator {
     if (random.chance(STRING.test(c.name) ? 30 : 5)) flags |= FL_DF;
     if (random.chance(3)) flags |= FL_TF;
     if (random.chance(3)) flags |= 0x20_4000;
-    if (ALIGNMENT_CHECKS && random.chance(4)) flags |= FL_AC;
+    if (random.chance(4)) flags |= FL_AC;
     view.setBigUint64(I_RFLAGS, BigInt(flags), true);
   }
 

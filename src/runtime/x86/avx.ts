@@ -2,8 +2,8 @@
 // each; the upper 128 bits of an operand lie VECTOR_HI behind the lower.
 
 import { dataInfo, ld32, ld64, st32, st64 } from './memory';
-import { HF_CS64, VECTOR_HI } from './layout';
-import { MEM_RMW, tableOf } from '../softmmu/mem-info';
+import { HF_CS64, SS, VECTOR_HI } from './layout';
+import { MEM_RMW, MEM_STACK, tableOf } from '../softmmu/mem-info';
 import { ld_slow } from '../softmmu/slow';
 import { CPU, faulted, hflags, segBase } from './state';
 
@@ -57,8 +57,8 @@ function selected(mask: i32, i: i32, size: i32): bool {
 }
 
 /** Masked moves report no #AC (SDM Vol. 2 table 2-23, VMASKMOV). */
-function maskedInfo(): i32 {
-  return tableOf(dataInfo());
+function maskedInfo(sizes: i64): i32 {
+  return tableOf(dataInfo()) | (sizes >> 16 != 0 ? MEM_STACK : 0);
 }
 
 /** Loads the elements whose mask has its sign bit set; the others become zero. Faults leave d alone. */
@@ -66,8 +66,8 @@ export function avx_masked_load(address: i64, regs: i64, sizes: i64): void {
   const d = first(regs);
   const mask = second(regs);
   const size = i32(sizes) & 15;
-  const bytes = i32(sizes >> 8);
-  const info = maskedInfo();
+  const bytes = i32(sizes >> 8) & 0xff;
+  const info = maskedInfo(sizes);
   let r0 = i64x2.splat(0);
   let r1 = r0;
   const buffer = memory.data(32, 16);
@@ -91,8 +91,8 @@ export function avx_masked_store(address: i64, regs: i64, sizes: i64): void {
   const s = first(regs);
   const mask = second(regs);
   const size = i32(sizes) & 15;
-  const bytes = i32(sizes >> 8);
-  const info = maskedInfo();
+  const bytes = i32(sizes >> 8) & 0xff;
+  const info = maskedInfo(sizes);
   for (let i = 0; i < bytes; i += size) {
     if (!selected(mask, i, size)) continue;
     ld_slow(wrapped(u64(address) + i), size | ((info | MEM_RMW) << 8));
@@ -121,7 +121,7 @@ export function avx_gather(base: i64, regs: i64): void {
   const count = ((kind & 4) != 0 ? 32 : 16) / max(size, indexSize);
   const segment = kind >> 6;
   const segBase64: u64 = (hflags() & HF_CS64) != 0 && segment < 4 ? 0 : segBase(segment);
-  const info = dataInfo();
+  const info = dataInfo() | (segment == SS ? MEM_STACK : 0);
   spreadMask(mask, size, count);
   for (let i = 0; i < count; i++) {
     const element = byteAt(mask, i * size);

@@ -128,7 +128,7 @@ export const sseHelpers = {
   avx_masked_load: {
     args: 3,
     faults: true,
-    doc: '(linear address, regs d, mask, element bytes 4 or 8 | vector bytes << 8): VMASKMOVPS …',
+    doc: '(linear address, regs d, mask, element bytes 4 or 8 | vector bytes << 8 | 1 << 16 for the stack segment): VMASKMOVPS …',
   },
   avx_masked_store: { args: 3, faults: true, doc: '(linear address, regs s, mask, bytes as above)' },
   avx_gather: {

@@ -1,5 +1,5 @@
 import { NO_SLOT, OP } from '../../ir/ops.ts';
-import { VECTOR_HI, XMM } from '../../runtime/x86/layout.ts';
+import { SS, VECTOR_HI, XMM } from '../../runtime/x86/layout.ts';
 import { HELPER } from './helpers.ts';
 import { READ, RMW, WRITE } from './operands.ts';
 import { testBits } from './translate-sse-int.ts';
@@ -159,10 +159,10 @@ function shiftVariable(t: Translator): void {
   );
 }
 
-/** Element and vector bytes as the helpers of masked moves take them. */
+/** Element and vector bytes as the helpers of masked moves take them, and whether it is the stack's segment. */
 function maskedSize(t: Translator, bytes: number): number {
   const wide = t.opcode >= 0x8c ? t.vexW : (t.opcode & 1) !== 0;
-  return (wide ? 8 : 4) | (bytes << 8);
+  return (wide ? 8 : 4) | (bytes << 8) | (t.segment() === SS ? 1 << 16 : 0);
 }
 
 function maskedLoad(t: Translator): void {
