@@ -21,6 +21,8 @@ export interface RunOptions {
   readonly show: number;
   /** Record the digests. */
   readonly record: boolean;
+  /** Some inputs ask for alignment checks. */
+  readonly alignment: boolean;
   /** Cases before this one have been run. */
   readonly start: number;
 }
@@ -70,6 +72,7 @@ export class HostRun {
     this.options = options;
     this.log = log;
     this.comparison = new Comparison(options.tiers, this.host);
+    this.comparison.session.inputs.alignmentChecks = options.alignment;
   }
 
   /** `progress` is told the number of each case before it runs. */

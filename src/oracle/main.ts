@@ -4,7 +4,7 @@ import type { TcgTier } from '../accel/tcg/tcg-vcpu.ts';
 import { updateConformance } from './conformance.ts';
 import { type Counts, type RunOptions, runAsChild } from './host-run.ts';
 
-// npm run oracle [-- --filter TEXT --inputs N --breadth N --tiers interp,jit --show N --rows]
+// npm run oracle [-- --filter TEXT --inputs N --breadth N --tiers interp,jit --show N --rows --alignment]
 // npm run oracle:record
 
 const args = process.argv.slice(2);
@@ -27,6 +27,7 @@ function options(start: number): RunOptions {
     tiers: option('tiers', record ? 'interp' : 'interp,jit').split(',') as TcgTier[],
     show: Number(option('show', '1')),
     record,
+    alignment: args.includes('--alignment'),
     start,
   };
 }

@@ -109,7 +109,7 @@ export function avx_masked_store(address: i64, regs: i64, sizes: i64): void {
 
 /**
  * VPGATHERDD … VGATHERQPD. A fault leaves the elements before it loaded and their masks clear, so that the instruction goes on
- * where it was (SDM Vol. 2 VPGATHERDD). The mask ends as zero.
+ * where it was (SDM Vol. 2 VPGATHERDD). The mask ends as zero. As in masked moves there is no #AC.
  */
 export function avx_gather(base: i64, regs: i64): void {
   const d = first(regs);
@@ -121,7 +121,7 @@ export function avx_gather(base: i64, regs: i64): void {
   const count = ((kind & 4) != 0 ? 32 : 16) / max(size, indexSize);
   const segment = kind >> 6;
   const segBase64: u64 = (hflags() & HF_CS64) != 0 && segment < 4 ? 0 : segBase(segment);
-  const info = dataInfo() | (segment == SS ? MEM_STACK : 0);
+  const info = tableOf(dataInfo()) | (segment == SS ? MEM_STACK : 0);
   spreadMask(mask, size, count);
   for (let i = 0; i < count; i++) {
     const element = byteAt(mask, i * size);
