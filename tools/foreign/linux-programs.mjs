@@ -32,8 +32,9 @@ function onHost(path, directory) {
 function initrd(base, directory, names) {
   const script = `#!/bin/sh
 cd /tmp
+ip link set lo up 2>/dev/null
 for p in ${names.join(' ')}; do
-  /tests/$p > /tmp/out 2>&1 < /dev/null; s=$?
+  timeout ${PROGRAM_SECONDS} /tests/$p > /tmp/out 2>&1 < /dev/null; s=$?
   set -- $(md5sum /tmp/out); sum=$1
   set -- $(wc -l < /tmp/out); echo "@@ $p $s $1 $sum"
 done

@@ -197,6 +197,7 @@ export function fpu_save(base: i64, wide: i64): void {
     write(base, n + i * 10, 8, load<i64>(p));
     write(base, n + i * 10 + 8, 2, load<u16>(p, 8));
   }
+  if (faulted()) return; // #AC
   fpu_init();
 }
 
