@@ -163,6 +163,7 @@ const OPTIONS: Readonly<Record<string, OptionRow>> = {
     if (text === 'help' || text === '?') c.printed = help.list('Accelerators supported:', ACCELERATOR_NAMES);
     else c.accelerators.add(text, `-accel ${text}`);
   }),
+  usb: flag((c) => (c.config.usb = true)),
   'enable-kvm': flag((c) => c.accelerators.add('kvm', '-enable-kvm')),
   kernel: value((c, text) => (c.kernel = text)),
   initrd: value((c, text) => (c.initrd = text)),
@@ -505,7 +506,8 @@ function parseMachine(c: Collected, text: string): void {
   c.config.acpi = options.flag('acpi', c.config.acpi);
   c.config.smm =
     options.choice('smm', ['on', 'off', 'auto'] as const, c.config.smm ? 'auto' : 'off') !== 'off';
-  for (const absent of ['usb', 'vmport', 'graphics', 'dump-guest-core', 'mem-merge']) {
+  c.config.usb = options.flag('usb', c.config.usb);
+  for (const absent of ['vmport', 'graphics', 'dump-guest-core', 'mem-merge']) {
     const harmless = absent === 'graphics' || absent === 'dump-guest-core' || absent === 'mem-merge';
     if (options.flag(absent, false) && !harmless) throw options.error(`"${absent}=on" is not supported`);
   }

@@ -54,7 +54,7 @@ export function usage(architecture: Architecture): string {
 Options are QEMU's; one dash or two.
 
 Machine
-  -machine pc[,hpet=on|off][,acpi=on|off][,smm=on|off]   the board (-M; "help" lists)
+  -machine pc[,hpet=on|off][,acpi=on|off][,smm=on|off][,usb=on|off]   the board (-M; "help" lists)
   -cpu MODEL[,+FEATURE][,-FEATURE]          the processor ("help" lists)
   -m SIZE[k|M|G]                            memory, 128 MiB if not given
   -smp N[,sockets=S,cores=C,threads=T]      number of processors (default 1)

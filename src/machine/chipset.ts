@@ -6,6 +6,7 @@ import type { AcpiPm } from '../hw/acpi/acpi-pm.ts';
 import type { PciBus } from '../hw/pci/pci-bus.ts';
 import type { AcpiPlatform } from './acpi/platform.ts';
 import type { DeviceSlots } from './device-slots.ts';
+import type { DeviceSpec } from './device-spec.ts';
 import type { PcInterrupts } from './pc-interrupts.ts';
 import type { BoardKind, PcMemory } from './pc-memory.ts';
 import type { BoardIde } from './pc-storage.ts';
@@ -38,8 +39,26 @@ export interface Chipset {
   /** A floppy controller is there without drives, too. */
   readonly hasFloppy: boolean;
   readonly vgaSlot: number;
+  /** What `-usb` adds. */
+  readonly usbControllers: readonly DeviceSpec[];
   /** What the ACPI tables say of it. */
   readonly acpi: AcpiPlatform;
   /** Without firmware: what firmware would have set up. */
   standInForFirmware(): void;
+}
+
+/** A controller of the chipset's own, at its slot and function. */
+export function boardController(
+  driver: string,
+  slot: number,
+  fn: number,
+  properties: DeviceSpec['properties'] = {},
+): DeviceSpec {
+  return {
+    driver,
+    id: undefined,
+    bus: undefined,
+    properties: { ...properties, addr: (slot << 3) | fn },
+    what: '-usb',
+  };
 }

@@ -14,6 +14,7 @@ import type { TimerService } from '../core/timer.ts';
 import { formatGuid, parseGuid, VmGenId } from '../hw/acpi/vmgenid.ts';
 import { Ahci } from '../hw/ide/ahci.ts';
 import { AtapiCdrom } from '../hw/ide/atapi-cdrom.ts';
+import type { InputCore } from '../hw/input/input-core.ts';
 import { Edu } from '../hw/misc/edu.ts';
 import { PciTestDev } from '../hw/misc/pci-testdev.ts';
 import { type PanicSink, PVPANIC_MMIO, PvPanic, PvPanicPci } from '../hw/misc/pvpanic.ts';
@@ -37,11 +38,13 @@ import {
 import { buildNamespace, buildNvme } from './nvme-factories.ts';
 import { createIdeDrive, type FloppyPart, floppyMedium, ideBusesOf, NO_DEVICE } from './pc-storage.ts';
 import { buildScsiCdrom, buildScsiDisk, buildVirtioScsi } from './scsi-factories.ts';
+import { USB_FACTORIES } from './usb-factories.ts';
 import {
   buildSerialPort,
   buildVirtio9p,
   buildVirtioBalloon,
   buildVirtioBlk,
+  buildVirtioInput,
   buildVirtioPci,
   buildVirtioRng,
   buildVirtioSerial,
@@ -55,6 +58,10 @@ export interface DeviceContext {
   readonly io: AddressSpace;
   readonly timers: TimerService;
   readonly power: PowerControl;
+  /** Where keys and movements come from. */
+  readonly input: InputCore;
+  /** The next number for buses of a kind that have no name of their own. */
+  busNumber(kind: string): number;
   readonly msi: MsiSink;
   /** A line of its own to an ISA interrupt. */
   isaIrq(n: number): IrqLine;
@@ -116,6 +123,9 @@ const VIRTIO: Readonly<Record<string, VirtioBuilder>> = {
   'virtio-balloon': { classCode: 0x00ff00, vectors: () => 2, build: buildVirtioBalloon },
   'virtio-rng': { classCode: 0x00ff00, vectors: () => 2, build: buildVirtioRng },
   'virtio-9p': { classCode: 0x000200, vectors: () => 2, build: buildVirtio9p },
+  'virtio-keyboard': { classCode: 0x090000, vectors: () => 2, build: (r) => buildVirtioInput(r, 'keyboard') },
+  'virtio-mouse': { classCode: 0x090200, vectors: () => 2, build: (r) => buildVirtioInput(r, 'mouse') },
+  'virtio-tablet': { classCode: 0x098000, vectors: () => 2, build: (r) => buildVirtioInput(r, 'tablet') },
   'virtio-scsi': { classCode: 0x010000, vectors: (r) => r.number('num_queues') + 3, build: buildVirtioScsi },
   'virtio-net': {
     classCode: 0x020000,
@@ -137,6 +147,7 @@ const FACTORIES: Readonly<Record<string, DeviceFactory>> = {
   virtserialport: buildSerialPort,
   'ide-hd': (request) => buildIde(request, 'disk'),
   'ide-cd': (request) => buildIde(request, 'cdrom'),
+  ...USB_FACTORIES,
   nvme: buildNvme,
   'nvme-ns': buildNamespace,
   'scsi-hd': buildScsiDisk,

@@ -21,6 +21,10 @@ export interface ChildBus {
   detach(part: unknown): void;
   /** There is no place left: a device without `bus=` goes elsewhere. */
   isFull?(): boolean;
+  /** What must be plugged before (a hub for the last free USB port). */
+  prerequisite?(driver: string, properties: Readonly<Record<string, PropertyValue>>): DeviceSpec | undefined;
+  /** What hangs on a part and goes with it (behind a hub). */
+  below?(part: unknown): readonly unknown[];
   /** Where firmware finds a part below the controller's own place. */
   bootPath?(part: unknown): string;
 }
@@ -118,6 +122,8 @@ export class DeviceRegistry {
     if (hotplugged && !type.hotpluggable)
       throw this.#error(spec, `Device '${type.name}' does not support hotplugging`);
     const parent = this.#parentBus(spec, type);
+    const before = parent?.prerequisite?.(type.name, spec.properties);
+    if (before !== undefined) this.plug(before, hotplugged);
     const pciBus = this.#pciBusOf(spec, type);
     const devfn = type.bus === 'PCI' ? this.#choosePlace(spec, pciBus) : -1;
     if (hotplugged && type.bus === 'PCI' && pciBus === this.#pci && !this.#rootTakesHotplug)
@@ -131,7 +137,12 @@ export class DeviceRegistry {
         built.pci.set(PCI_HEADER_TYPE, 1, built.pci.config[PCI_HEADER_TYPE]! | 0x80);
       pciBus.add(devfn >> 3, devfn & 7, built.pci);
     }
-    parent?.attach(built.part, spec.properties, spec.what);
+    try {
+      parent?.attach(built.part, spec.properties, spec.what);
+    } catch (error) {
+      built.dispose?.();
+      throw error;
+    }
     const path =
       spec.id === undefined
         ? `/machine/peripheral-anon/device[${this.#anonymous++}]`
@@ -149,7 +160,9 @@ export class DeviceRegistry {
 
   /** Takes the device away at once, with all that is plugged into it. */
   unplug(plugged: PluggedDevice): void {
-    for (const child of [...this.#plugged]) if (isBehind(child, plugged)) this.unplug(child);
+    const below = plugged.parent?.below?.(plugged.built.part) ?? [];
+    for (const child of [...this.#plugged])
+      if (isBehind(child, plugged) || below.includes(child.built.part ?? null)) this.unplug(child);
     this.#plugged.splice(this.#plugged.indexOf(plugged), 1);
     plugged.built.device.reset();
     plugged.built.dispose?.();

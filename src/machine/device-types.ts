@@ -42,6 +42,7 @@ export type BusKind =
   | 'IDE'
   | 'floppy-bus'
   | 'HDA';
+  | 'usb-bus';
 export type DeviceCategory =
   | 'Controller/Bridge/Hub'
   | 'Display'
@@ -50,6 +51,7 @@ export type DeviceCategory =
   | 'Network'
   | 'Sound'
   | 'Storage'
+  | 'USB'
   | 'Watchdog';
 
 export interface DeviceType {
@@ -230,6 +232,16 @@ const VIRTIO_DEVICES: Readonly<Record<string, VirtioRow>> = {
       p('iothread', 'link'),
     ],
   },
+  ...Object.fromEntries(
+    (['keyboard', 'mouse', 'tablet'] as const).map((kind) => [
+      `virtio-${kind}`,
+      {
+        about: kind,
+        category: 'Input' as const,
+        properties: [p('serial', 'str'), p('display', 'str'), p('head', 'uint32', 0)],
+      },
+    ]),
+  ),
   'virtio-9p': {
     about: 'folder of the host',
     category: 'Storage',
@@ -384,6 +396,48 @@ const TYPES: readonly DeviceType[] = [
     p('shpc', 'bool', false),
   ]),
   pciType('ich9-ahci', 'Storage', 'AHCI controller', [], false),
+const usbType = (
+  name: string,
+  category: DeviceCategory,
+  about: string,
+  properties: readonly PropertySpec[] = [],
+): DeviceType => ({
+  name,
+  bus: 'usb-bus',
+  parents: ['usb-device', 'device', 'object'],
+  category,
+  about,
+  hotpluggable: true,
+  properties: [...properties, p('port', 'str'), p('serial', 'str'), p('attached', 'bool', true)],
+});
+const usbInput = (name: string, about: string): DeviceType =>
+  usbType(name, 'Input', about, [p('usb_version', 'uint32', 2), p('display', 'str')]);
+
+const TYPES: readonly DeviceType[] = [
+  pciType('piix3-usb-uhci', 'USB', 'USB 1.1 host controller (UHCI)', [], false),
+  pciType('piix4-usb-uhci', 'USB', 'USB 1.1 host controller (UHCI)', [], false),
+  ...[1, 2, 3, 4, 5, 6].map((n) =>
+    pciType(`ich9-usb-uhci${n}`, 'USB', 'USB 1.1 host controller (UHCI)', [], false),
+  ),
+  ...['usb-ehci', 'ich9-usb-ehci1', 'ich9-usb-ehci2'].map((name) =>
+    pciType(name, 'USB', 'USB 2.0 host controller (EHCI)'),
+  ),
+  ...['qemu-xhci', 'nec-usb-xhci'].map((name) =>
+    pciType(name, 'USB', 'USB 3 host controller (xHCI), for devices of all speeds', [
+      p('p2', 'uint32', 4),
+      p('p3', 'uint32', 4),
+      p('slots', 'uint32', 32),
+      p('intrs', 'uint32', 16),
+      p('msi', 'OnOffAuto', 'auto'),
+      p('msix', 'OnOffAuto', 'auto'),
+      p('streams', 'bool', false),
+    ]),
+  ),
+  usbInput('usb-kbd', 'USB keyboard'),
+  usbInput('usb-mouse', 'USB mouse'),
+  usbInput('usb-tablet', 'USB tablet: absolute positions'),
+  usbType('usb-storage', 'Storage', 'USB disk', [...BLOCK, p('removable', 'bool', false)]),
+  usbType('usb-hub', 'Misc', 'USB hub with eight ports'),
   ...virtioTypes(),
   portType('virtconsole', 'console on a virtio-serial controller'),
   portType('virtserialport', 'named serial port on a virtio-serial controller'),
@@ -494,6 +548,9 @@ const ALIASES: Readonly<Record<string, string>> = {
   'virtio-balloon': 'virtio-balloon-pci',
   'virtio-scsi': 'virtio-scsi-pci',
   'virtio-9p': 'virtio-9p-pci',
+  'virtio-keyboard': 'virtio-keyboard-pci',
+  'virtio-mouse': 'virtio-mouse-pci',
+  'virtio-tablet': 'virtio-tablet-pci',
 };
 
 const BY_NAME: ReadonlyMap<string, DeviceType> = new Map(TYPES.map((type) => [type.name, type]));

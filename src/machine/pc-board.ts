@@ -9,6 +9,8 @@ import { PCI_HOTPLUG_MMIO, PCI_HOTPLUG_SIZE } from '../hw/acpi/pci-hotplug.ts';
 import type { Vga } from '../hw/display/vga.ts';
 import { createVga, romBytes, VIDEO_MEMORY_BYTES } from '../hw/display/vga-pci.ts';
 import type { I8042 } from '../hw/input/i8042.ts';
+import { InputCore } from '../hw/input/input-core.ts';
+import { joinPs2 } from '../hw/input/ps2-input.ts';
 import type { LocalApic } from '../hw/intc/apic.ts';
 import type { I8259Pair } from '../hw/intc/i8259.ts';
 import type { IoApic } from '../hw/intc/ioapic.ts';
@@ -53,6 +55,8 @@ export interface PcOptions extends PcMemoryOptions, PcInterruptOptions, PcLegacy
   readonly boot?: BootOptions;
   /** Option ROMs by file name, as far as the host has them. */
   readonly roms?: ReadonlyMap<string, Uint8Array>;
+  /** The chipset's USB controllers are there. */
+  readonly usb?: boolean;
   /** The display; default none. */
   readonly vga?: VgaKind;
   /** What `-drive` and `-blockdev` name; devices look theirs up (`core/drive.ts`). */
@@ -128,6 +132,8 @@ export class PcBoard {
   /** Named, in order of reset; those that were plugged by their path. */
   readonly devices: ReadonlyMap<string, Device>;
   readonly registry: DeviceRegistry;
+  /** Where keys and movements come in. */
+  readonly input = new InputCore();
 
   readonly #options: PcOptions;
   readonly #mem: PcMemory;
@@ -135,6 +141,7 @@ export class PcBoard {
   readonly #interrupts: PcInterrupts;
   readonly #legacy: PcLegacy;
   readonly #hotplug: PcHotplug;
+  readonly #busCounts = new Map<string, number>();
   #resets = 0;
 
   constructor(options: PcOptions) {
@@ -152,6 +159,7 @@ export class PcBoard {
     this.flash = new PcFlash(drives, this.memory, slots, memoryBytes, guestError);
     this.#interrupts = new PcInterrupts(options, this.memory, slots);
     this.#legacy = new PcLegacy(options, this.#interrupts, slots);
+    joinPs2(this.input, this.i8042.keyboard, this.i8042.mouse);
     this.chipset = this.#createChipset();
     this.storage = new PcStorage(options.drives ?? [], {
       memory: this.memory,
@@ -167,7 +175,9 @@ export class PcBoard {
     this.registry = this.#createRegistry(this.#interrupts.apicBus);
     this.#hotplug = this.#addHotplug();
     const implied = devicesOfDrives(options.drives ?? [], 'virtio-blk-pci');
-    for (const spec of [...(options.devices ?? []), ...implied]) this.#offerToBoot(this.registry.plug(spec));
+    const controllers = options.usb === true ? this.chipset.usbControllers : [];
+    for (const spec of [...controllers, ...(options.devices ?? []), ...implied])
+      this.#offerToBoot(this.registry.plug(spec));
   }
 
   /** By index of the vCPU. */
@@ -257,6 +267,8 @@ export class PcBoard {
       msi,
       timers: options.timers,
       power: options.power,
+      input: this.input,
+      busNumber: (kind) => this.#countBus(kind),
       isaIrq: (n) => this.#interrupts.isaLine(n),
       wallClock: options.wallClock,
       ramBytes: options.memoryBytes,
@@ -276,6 +288,12 @@ export class PcBoard {
       this.chipset.pciBusName,
       this.chipset.kind === 'pc',
     );
+  }
+
+  #countBus(kind: string): number {
+    const n = this.#busCounts.get(kind) ?? 0;
+    this.#busCounts.set(kind, n + 1);
+    return n;
   }
 
   /** Power-on state of every device, and what firmware would have set up. */

@@ -94,6 +94,7 @@ export const PCI_SLOT_ISA = 1;
 export const PCI_SLOT_VGA = 2;
 export const PCI_FUNCTION_PM = 3;
 export const PCI_FUNCTION_IDE = 1;
+export const PCI_FUNCTION_USB = 2;
 
 /** The legacy channels of the PIIX3. */
 export const IDE_CHANNELS: ReadonlyArray<{

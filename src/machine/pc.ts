@@ -15,7 +15,7 @@ import { PciBus } from '../hw/pci/pci-bus.ts';
 import type { PciFunction } from '../hw/pci/pci-device.ts';
 import { createI440fx, PCI_ADDRESS_MMIO, PciConfigPorts, Piix3, smramOf } from '../hw/pci/pci-host.ts';
 import type { AcpiPlatform } from './acpi/platform.ts';
-import type { Chipset, ChipsetParts } from './chipset.ts';
+import { boardController, type Chipset, type ChipsetParts } from './chipset.ts';
 import { BYTE_WIDE } from './device-slots.ts';
 import * as map from './pc-map.ts';
 import type { BoardIde } from './pc-storage.ts';
@@ -49,6 +49,8 @@ export class I440fxChipset implements Chipset {
   readonly pciBusName = 'pci.0';
   readonly hasFloppy = true;
   readonly vgaSlot = map.PCI_SLOT_VGA;
+  readonly usbControllers = [boardController('piix3-usb-uhci', map.PCI_SLOT_ISA, map.PCI_FUNCTION_USB)];
+  readonly acpi = ACPI;
   readonly pci: PciBus;
   readonly acpiPm: AcpiPm;
   readonly ide: BoardIde;

@@ -21,6 +21,8 @@ export const ROOT_COMPLEX_BASE = 0xfed1_c000;
 export const SLOT_HOST = 0;
 export const SLOT_VGA = 1;
 export const SLOT_ICH9 = 31;
+/** USB controllers, ICH9's function 0 of device 29. */
+export const SLOT_USB = 29;
 export const FUNCTION_LPC = 0;
 export const FUNCTION_SATA = 2;
 export const FUNCTION_SMBUS = 3;

@@ -15,7 +15,7 @@ import { PCI_ADDRESS_MMIO, PciConfigPorts } from '../hw/pci/pci-host.ts';
 import { createMch, programMch } from '../hw/pci/q35-mch.ts';
 import { Ich9Tco, TCO_PORTS } from '../hw/watchdog/ich9-tco.ts';
 import type { AcpiPlatform } from './acpi/platform.ts';
-import type { Chipset, ChipsetParts } from './chipset.ts';
+import { boardController, type Chipset, type ChipsetParts } from './chipset.ts';
 import { BYTE_WIDE } from './device-slots.ts';
 import * as map from './pc-map.ts';
 import type { BoardIde } from './pc-storage.ts';
@@ -52,6 +52,10 @@ export class Q35Chipset implements Chipset {
   readonly pciBusName = 'pcie.0';
   readonly hasFloppy = false;
   readonly vgaSlot = q35.SLOT_VGA;
+  readonly usbControllers = [0, 1, 2].map((n) =>
+    boardController(`ich9-usb-uhci${n + 1}`, q35.SLOT_USB, n, { multifunction: n === 0 }),
+  );
+  readonly acpi = ACPI;
   readonly pci: PciBus;
   readonly acpiPm: AcpiPm;
   readonly ide: BoardIde;

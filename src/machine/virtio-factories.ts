@@ -5,6 +5,7 @@ import { MAX_MOUNT_TAG, Virtio9p } from '../hw/virtio/virtio-9p.ts';
 import { BALLOON_PAGE, VirtioBalloon } from '../hw/virtio/virtio-balloon.ts';
 import { guessGeometry, VirtioBlk } from '../hw/virtio/virtio-blk.ts';
 import type { VirtioBackend } from '../hw/virtio/virtio-device.ts';
+import { VirtioInput, type VirtioInputKind } from '../hw/virtio/virtio-input.ts';
 import { VirtioPci } from '../hw/virtio/virtio-pci.ts';
 import { VirtioRng } from '../hw/virtio/virtio-rng.ts';
 import { MAX_SERIAL_PORTS, SerialPort, VirtioSerial } from '../hw/virtio/virtio-serial.ts';
@@ -82,6 +83,12 @@ export function buildVirtioRng(request: BuildRequest): VirtioParts {
       periodMs,
     }),
   };
+}
+
+export function buildVirtioInput(request: BuildRequest, kind: VirtioInputKind): VirtioParts {
+  const { input } = request.context;
+  const backend = new VirtioInput({ kind, input, serial: request.text('serial') ?? '' });
+  return { backend, dispose: () => backend.dispose() };
 }
 
 export function buildVirtioBlk(request: BuildRequest): VirtioParts {

@@ -94,6 +94,24 @@ const COMMANDS: Readonly<Record<string, MonitorCommand>> = {
   ...DEVICE_COMMANDS,
   screendump: { args: 'file [-f png|ppm]', about: 'save the screen as a picture', run: screendump },
   sendkey: { args: 'keys [hold_ms]', about: 'press keys, as in ctrl-alt-delete', run: sendKey },
+  mouse_move: {
+    args: 'dx dy [dz]',
+    about: 'move the mouse; dz turns the wheel',
+    run: (c, args) => {
+      const [dx, dy, dz = 0] = numbers('mouse_move', args, 2, 3);
+      return control(c, 'mouse_move', { dx, dy, dz });
+    },
+  },
+  mouse_button: {
+    args: 'state',
+    about: 'press mouse buttons: 1 left, 2 middle, 4 right, added up',
+    run: (c, args) => control(c, 'mouse_button', { state: numbers('mouse_button', args, 1, 1)[0] }),
+  },
+  mouse_set: {
+    args: 'index',
+    about: 'choose the pointing device that gets the events (info mice)',
+    run: (c, args) => control(c, 'mouse_set', { index: numbers('mouse_set', args, 1, 1)[0] }),
+  },
   log: { args: 'item[,item…]|none', about: 'choose what is logged (as -d)', run: setLog },
   quit: {
     args: '',
@@ -241,6 +259,23 @@ export async function saveScreen(context: MonitorContext, path: string, format: 
   if (screen === undefined) throw new UserError('NoDisplay', 'screendump: the machine has no display');
   const bytes = format === 'png' ? encodePng(screen, (raw) => files.deflate(raw)) : encodePpm(screen);
   await files.write(path, bytes);
+}
+
+async function control(context: MonitorContext, command: string, args: object): Promise<string> {
+  await context.machine.request('control', { command, args });
+  return '';
+}
+
+/** Whole numbers, at least and at most so many. */
+function numbers(command: string, text: string, least: number, most: number): number[] {
+  const words = text.split(/\s+/).filter((word) => word !== '');
+  const values = words.map(Number);
+  if (values.length < least || values.length > most || !values.every(Number.isInteger))
+    throw new UserError(
+      'BadArgument',
+      `${command}: ${least === most ? least : `${least} to ${most}`} numbers are needed`,
+    );
+  return values;
 }
 
 const DEFAULT_HOLD_MS = 100;

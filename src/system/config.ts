@@ -65,6 +65,8 @@ export interface MachineConfig {
   readonly hpet: boolean;
   /** System management mode, as far as the accelerator has it. */
   readonly smm: boolean;
+  /** The board's own USB controller (`-usb`). */
+  readonly usb: boolean;
   readonly pit: boolean;
   /** `-device pc-testdev`. */
   readonly testDevice: boolean;
@@ -108,6 +110,7 @@ export const DEFAULT_CONFIG: MachineConfig = {
   rtc: { startMs: undefined, offsetMs: 0, clock: 'host' },
   hpet: true,
   smm: true,
+  usb: false,
   pit: true,
   testDevice: false,
   acpi: true,

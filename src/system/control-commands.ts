@@ -3,6 +3,7 @@
 import type { DeviceSpec } from '../machine/device-spec.ts';
 import { UserError } from '../util/errors.ts';
 import { DRIVE_COMMANDS } from './drive-commands.ts';
+import { INPUT_COMMANDS } from './input-commands.ts';
 import type { Machine } from './machine.ts';
 import { pciInfo } from './pci-info.ts';
 import { machineWorld, qomGet, qomList, qomSet } from './qom.ts';
@@ -71,6 +72,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     machine.board.requestUnplug(String(id));
     return {};
   },
+  ...INPUT_COMMANDS,
   'qom-list': (machine, { path }) => qomList(machineWorld(machine), String(path)),
   'qom-get': (machine, { path, property }) => qomGet(machineWorld(machine), String(path), String(property)),
   'qom-set': (machine, { path, property, value }) =>

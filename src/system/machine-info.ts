@@ -1,6 +1,7 @@
 /** The texts of the monitor's `info` commands that need the machine itself. */
 import type { AddressSpace } from '../core/address-space.ts';
 import { UserError } from '../util/errors.ts';
+import { miceText, usbText } from './input-commands.ts';
 import type { Machine } from './machine.ts';
 import { pciText } from './pci-info.ts';
 import { machineWorld, qomTreeText } from './qom.ts';
@@ -21,6 +22,8 @@ const TOPICS: Readonly<Record<string, (machine: Machine) => string>> = {
   qtree: qtreeText,
   'qom-tree': (machine) => qomTreeText(machineWorld(machine)),
   pci: pciText,
+  usb: usbText,
+  mice: miceText,
   cpus: (machine) => cpusText(machine),
   mem: (machine) => mappingText(machine),
   name: (machine) => machine.config.name,

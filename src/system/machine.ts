@@ -212,6 +212,7 @@ export class Machine implements LoopClient {
       drives: this.drives.list,
       uuid: config.uuid,
       globals: config.globals,
+      usb: config.usb,
       devices: config.devices,
       peripherals: {
         chardev: (id) => this.#chardevs.get(id),
@@ -230,6 +231,9 @@ export class Machine implements LoopClient {
     const { kernel } = start;
     if (kernel !== undefined && this.board.hasFirmware) this.board.offerKernel(this.#directBoot(kernel));
     this.keyboard = new KeySender(this.board.i8042.keyboard, this.#timers);
+    if (kernel !== undefined && start.firmware !== undefined)
+      this.board.offerKernel(this.#directBoot(kernel));
+    this.keyboard = new KeySender(this.board.input, this.#timers);
     this.#followMemory();
     accelerator.now.onEndOfInterrupt = (vector) => this.board.endOfInterrupt(vector);
     this.lifecycle.onRequest = () => accelerator.requestExit();

@@ -200,6 +200,63 @@ const installer = (arch) => ({
   },
 });
 
+/** Modules of the big kernel for USB controllers, what plugs into them, input devices and file systems. */
+const USB_MODULES = [
+  ...[
+    'usb-common',
+    'usbcore',
+    'uhci-hcd',
+    'ehci-hcd',
+    'ehci-pci',
+    'ohci-hcd',
+    'ohci-pci',
+    'xhci-hcd',
+    'xhci-pci',
+  ],
+  ...[
+    'scsi_common',
+    'scsi_mod',
+    'crct10dif_common',
+    'crc-t10dif',
+    'crc64',
+    'crc64-rocksoft',
+    't10-pi',
+    'sd_mod',
+  ],
+  ...[
+    'cdrom',
+    'sr_mod',
+    'usb-storage',
+    'hid',
+    'usbhid',
+    'hid-generic',
+    'evdev',
+    'psmouse',
+    'usbserial',
+    'ftdi_sio',
+  ],
+  ...[
+    'virtio',
+    'virtio_ring',
+    'virtio_pci_legacy_dev',
+    'virtio_pci_modern_dev',
+    'virtio_pci',
+    'virtio_input',
+  ],
+  ...[
+    'crc16',
+    'crc32c_generic',
+    'libcrc32c',
+    'mbcache',
+    'jbd2',
+    'ext4',
+    'fat',
+    'vfat',
+    'nls_cp437',
+    'nls_ascii',
+  ],
+];
+
 /** Every guest by name. */
 export const GUESTS = {
   cloud: kernel(
@@ -224,6 +281,10 @@ export const GUESTS = {
   'sound-modules': kernelWithModules('linux-image-amd64', 'the big kernel with its modules for sound cards', {
     names: SOUND_MODULES,
     loader: 'load-sound',
+  }),
+  'usb-modules': kernelWithModules('linux-image-amd64', 'the big kernel with its modules for USB and input', {
+    names: USB_MODULES,
+    loader: 'load-usb',
   }),
   busybox: busybox('busybox-static', 'initramfs with a shell, 64-bit'),
   amd64: kernel('linux-image-amd64', 'the big kernel for real machines'),

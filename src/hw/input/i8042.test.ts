@@ -118,7 +118,7 @@ test('mouse: wheel knock, stream of packets', () => {
   mouse(0xf4);
   i8042.mouse.move(-5, 300, -1, 1);
   assert.ok(aux.level);
-  assert.deepEqual(drain(), [0x19, 0xfb, 0xff, 0xff]);
+  assert.deepEqual(drain(), [0x19, 0xfb, 0xff, 0xff, 0x09, 0, 45, 0]);
 });
 
 test('reset and A20', () => {

@@ -253,6 +253,7 @@ export class I8042 implements Device {
         if (byte >= 0) this.#put(FROM_KEYBOARD, byte);
       } else if (!this.mouse.queue.isEmpty && (s.ctr & CTR_AUX_DISABLED) === 0) {
         this.#put(FROM_AUX, this.mouse.queue.shift());
+        this.mouse.continueReports();
       } else return;
     }
   }

@@ -1,45 +1,50 @@
 /** Types keys given by name, as the monitor's `sendkey` does. */
 import type { Timer, TimerService } from '../../core/timer.ts';
 import { UserError } from '../../util/errors.ts';
-import { keyCode } from './key-names.ts';
-import type { Ps2Keyboard } from './ps2.ts';
+import type { InputCore } from './input-core.ts';
+import { findKey, findKeyByNumber, type Key } from './key-table.ts';
+import { translateSet2 } from './scancodes.ts';
 
 const MS = 1e6;
 
+/** A key by its name, or by its number; `UserError` if there is none. */
+export function keyOf(name: string): Key {
+  const key = /^(0x[0-9a-f]+|\d{2,})$/i.test(name)
+    ? findKeyByNumber(Number(name), translateSet2)
+    : findKey(name);
+  if (key === undefined) throw new UserError('UnknownKey', `sendkey: unknown key "${name}"`);
+  return key;
+}
+
 export class KeySender {
-  readonly #keyboard: Ps2Keyboard;
+  readonly #input: InputCore;
   readonly #timer: Timer;
   readonly #timers: TimerService;
-  #held: number[] = [];
-  #queue: Array<{ readonly codes: readonly number[]; readonly holdMs: number }> = [];
+  #held: Key[] = [];
+  #queue: Array<{ readonly keys: readonly Key[]; readonly holdMs: number }> = [];
 
-  constructor(keyboard: Ps2Keyboard, timers: TimerService) {
-    this.#keyboard = keyboard;
+  constructor(input: InputCore, timers: TimerService) {
+    this.#input = input;
     this.#timers = timers;
     this.#timer = timers.create(() => this.#onTimer());
   }
 
-  /** Presses `keys` together for `holdMs`; combinations wait for each other. `UserError` for a name that is none. */
-  press(keys: readonly string[], holdMs: number): void {
-    const codes = keys.map((key) => {
-      const code = keyCode(key);
-      if (code === undefined) throw new UserError('UnknownKey', `sendkey: unknown key "${key}"`);
-      return code;
-    });
-    this.#queue.push({ codes, holdMs });
+  /** Presses `names` together for `holdMs`; combinations wait for each other. `UserError` for a name that is none. */
+  press(names: readonly string[], holdMs: number): void {
+    this.#queue.push({ keys: names.map(keyOf), holdMs });
     if (!this.#timer.isArmed) this.#next();
   }
 
   #next(): void {
     const entry = this.#queue.shift();
     if (entry === undefined) return;
-    for (const code of entry.codes) this.#keyboard.sendKey(code, true);
-    this.#held = [...entry.codes].reverse();
+    for (const key of entry.keys) this.#input.send([{ type: 'key', key, down: true }]);
+    this.#held = [...entry.keys].reverse();
     this.#timer.arm(this.#timers.nowNs() + entry.holdMs * MS);
   }
 
   #onTimer(): void {
-    for (const code of this.#held) this.#keyboard.sendKey(code, false);
+    for (const key of this.#held) this.#input.send([{ type: 'key', key, down: false }]);
     this.#held = [];
     // A pause, so that the same key twice is seen twice.
     if (this.#queue.length > 0) this.#next();

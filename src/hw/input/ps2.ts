@@ -1,6 +1,7 @@
 /** PS/2 keyboard and mouse as the controller sees them (IBM PS/2 Hardware Interface Technical Reference). */
-import { bool, byteList, u8 } from '../../core/vmstate.ts';
+import { bool, byteList, i32, u8 } from '../../core/vmstate.ts';
 import { ByteFifo } from '../../util/fifo.ts';
+import { SET2_PAUSE } from './key-table.ts';
 import { BREAK_PREFIX, translateSet2 } from './scancodes.ts';
 
 const ACK = 0xfa;
@@ -10,6 +11,11 @@ const SELF_TEST_PASSED = 0xaa;
 const INPUT_LIMIT = 16;
 const QUEUE_SIZE = 64;
 const NO_COMMAND = 0;
+/** Movement beyond this is lost if nobody fetches it. */
+const MAX_MOVEMENT = 0xffff;
+/** Pause is pressed and released in one. */
+const PAUSE_SET1 = [0xe1, 0x1d, 0x45, 0xe1, 0x9d, 0xc5];
+const PAUSE_SET2 = [0xe1, 0x14, 0x77, 0xe1, BREAK_PREFIX, 0x14, BREAK_PREFIX, 0x77];
 
 export const ps2Fields = {
   queue: byteList(QUEUE_SIZE),
@@ -75,6 +81,11 @@ export class Ps2Keyboard extends Ps2Device<KeyboardState> {
    */
   sendKey(code: number, isDown: boolean): void {
     if (!this.s.enabled) return;
+    if (code === SET2_PAUSE) {
+      const pause = this.s.scanSet === 1 ? PAUSE_SET1 : PAUSE_SET2;
+      if (isDown && this.queue.length + pause.length <= INPUT_LIMIT) this.answer(...pause);
+      return;
+    }
     const bytes: number[] = code > 0xff ? [code >> 8] : [];
     if (!isDown && this.s.scanSet !== 1) bytes.push(BREAK_PREFIX);
     const last = code & 0xff;
@@ -156,6 +167,11 @@ export const mouseFields = {
   /** The last two sample rates: the knock that turns the wheel on. */
   rateBefore: u8(),
   rateBefore2: u8(),
+  /** Movement not yet reported. */
+  dx: i32(),
+  dy: i32(),
+  dz: i32(),
+  reportedButtons: u8(),
 };
 
 interface MouseState extends Ps2State {
@@ -168,6 +184,10 @@ interface MouseState extends Ps2State {
   id: number;
   rateBefore: number;
   rateBefore2: number;
+  dx: number;
+  dy: number;
+  dz: number;
+  reportedButtons: number;
 }
 
 export class Ps2Mouse extends Ps2Device<MouseState> {
@@ -177,6 +197,7 @@ export class Ps2Mouse extends Ps2Device<MouseState> {
     this.s.buttons = 0;
     this.s.id = 0;
     this.s.isWrapping = false;
+    this.#forget();
     this.s.rateBefore = 0;
     this.s.rateBefore2 = 0;
     this.#setDefaults();
@@ -184,8 +205,23 @@ export class Ps2Mouse extends Ps2Device<MouseState> {
 
   /** Movement right, up and of the wheel (towards the user is positive), and buttons: 1 left, 2 right, 4 middle. */
   move(dx: number, dy: number, dz: number, buttons: number): void {
-    this.s.buttons = buttons & 0x1f;
-    if (this.s.enabled && !this.s.isRemote && this.queue.length + 4 <= INPUT_LIMIT) this.#packet(dx, dy, dz);
+    const s = this.s;
+    s.buttons = buttons & 0x1f;
+    if (!s.enabled) return;
+    s.dx = clamp(s.dx + dx, -MAX_MOVEMENT, MAX_MOVEMENT);
+    s.dy = clamp(s.dy + dy, -MAX_MOVEMENT, MAX_MOVEMENT);
+    s.dz = clamp(s.dz + dz, -MAX_MOVEMENT, MAX_MOVEMENT);
+    this.continueReports();
+  }
+
+  /** Sends what has not been reported, as far as there is room. */
+  continueReports(): void {
+    const s = this.s;
+    if (!s.enabled || s.isRemote) return;
+    while ((s.dx | s.dy | s.dz) !== 0 || s.reportedButtons !== s.buttons) {
+      if (this.queue.length + 4 > INPUT_LIMIT) return;
+      this.#report();
+    }
   }
 
   override write(byte: number): void {
@@ -236,7 +272,7 @@ export class Ps2Mouse extends Ps2Device<MouseState> {
         break;
       case 0xeb:
         this.answer(ACK);
-        this.#packet(0, 0, 0);
+        this.#report();
         break;
       case 0xec:
       case 0xee:
@@ -249,6 +285,7 @@ export class Ps2Mouse extends Ps2Device<MouseState> {
       case 0xf4:
       case 0xf5:
         s.enabled = byte === 0xf4;
+        this.#forget();
         this.answer(ACK);
         break;
       case 0xf6:
@@ -270,16 +307,29 @@ export class Ps2Mouse extends Ps2Device<MouseState> {
     return (s.isRemote ? 0x40 : 0) | (s.enabled ? 0x20 : 0) | (s.scaling2 ? 0x10 : 0) | buttons;
   }
 
-  #packet(dx: number, dy: number, dz: number): void {
-    const clamp = (v: number, low: number, high: number): number =>
-      Math.max(low, Math.min(high, Math.trunc(v)));
-    const x = clamp(dx, -255, 255);
-    const y = clamp(dy, -255, 255);
+  /** One packet with as much of the movement as fits. */
+  #report(): void {
+    const s = this.s;
+    const x = clamp(s.dx, -255, 255);
+    const y = clamp(s.dy, -255, 255);
+    const z = s.id === 3 ? clamp(s.dz, -127, 127) : clamp(s.dz, -7, 7);
+    s.dx -= x;
+    s.dy -= y;
+    s.dz = s.id === 0 ? 0 : s.dz - z;
+    s.reportedButtons = s.buttons;
     const signs = (x < 0 ? 0x10 : 0) | (y < 0 ? 0x20 : 0);
-    const bytes = [0x08 | signs | (this.s.buttons & 7), x & 0xff, y & 0xff];
-    if (this.s.id === 3) bytes.push(clamp(dz, -128, 127) & 0xff);
-    else if (this.s.id === 4) bytes.push((clamp(dz, -8, 7) & 15) | ((this.s.buttons & 0x18) << 1));
+    const bytes = [0x08 | signs | (s.buttons & 7), x & 0xff, y & 0xff];
+    if (s.id === 3) bytes.push(z & 0xff);
+    else if (s.id === 4) bytes.push((z & 15) | ((s.buttons & 0x18) << 1));
     this.answer(...bytes);
+  }
+
+  #forget(): void {
+    const s = this.s;
+    s.dx = 0;
+    s.dy = 0;
+    s.dz = 0;
+    s.reportedButtons = s.buttons;
   }
 
   #setDefaults(): void {
@@ -290,4 +340,8 @@ export class Ps2Mouse extends Ps2Device<MouseState> {
     s.scaling2 = false;
     s.enabled = false;
   }
+}
+
+function clamp(value: number, low: number, high: number): number {
+  return Math.max(low, Math.min(high, Math.trunc(value)));
 }

@@ -12,6 +12,7 @@ export const VIRTIO_ID_RNG = 4;
 export const VIRTIO_ID_BALLOON = 5;
 export const VIRTIO_ID_SCSI = 8;
 export const VIRTIO_ID_9P = 9;
+export const VIRTIO_ID_INPUT = 18;
 
 /** The part that knows what the device does. Calls come in the order configure → queueNotified …; `reset` at any moment. */
 export interface VirtioBackend {

@@ -193,7 +193,6 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
   'query-vnc-servers': query(() => {
     throw qmpError("The feature 'vnc' is not enabled");
   }),
-  'query-mice': query(() => [{ name: 'QEMU PS/2 Mouse', index: 2, current: true, absolute: false }]),
   'query-migrate': query(() => ({})),
   'query-migrate-capabilities': query(() => []),
   'query-dump': query(() => ({ status: 'none', completed: 0, total: 0 })),
@@ -275,6 +274,8 @@ export const QMP_COMMANDS: Readonly<Record<string, QmpCommand>> = {
   screendump: command({ filename: 'str', device: 'str?', head: 'int?', format: 'str?' }, (c, args) =>
     done(saveScreen(c, args['filename'] as string, (args['format'] as string | undefined) ?? 'ppm')),
   ),
+  'input-send-event': remote({ device: 'str?', head: 'int?', events: 'array' }, 'input-send-event'),
+  'query-mice': remote(NONE, 'query-mice'),
   'send-key': command({ keys: 'array', 'hold-time': 'int?' }, (c, args) => sendKeys(c, args)),
   'human-monitor-command': command({ 'command-line': 'str', 'cpu-index': 'int?' }, async (c, args) => {
     const text = await runCommand(c, args['command-line'] as string);
@@ -384,12 +385,14 @@ function memoryDevices({ machine, objects }: QmpContext): Json {
 
 const DEFAULT_HOLD_MS = 100;
 
-/** Keys by their names (`qcode`); key numbers are not known here. */
+/** Keys by their names (`qcode`) or numbers. */
 function sendKeys(c: QmpContext, args: JsonObject): Promise<Json> {
   const keys = (args['keys'] as readonly JsonObject[]).map((key) => {
-    if (key['type'] !== 'qcode' || typeof key['data'] !== 'string')
-      throw qmpError("Parameter 'keys' expects values of type 'qcode'");
-    return key['data'];
+    const { type, data } = key;
+    if (type === 'number' && typeof data === 'number') return `0x${data.toString(16)}`;
+    if (type !== 'qcode' || typeof data !== 'string')
+      throw qmpError("Parameter 'keys' expects values of type 'qcode' or 'number'");
+    return data;
   });
   const holdMs = Number(args['hold-time'] ?? DEFAULT_HOLD_MS);
   if (!(holdMs >= 0 && holdMs <= 60_000)) throw qmpError("Parameter 'hold-time' expects 0 to 60000");
