@@ -41,7 +41,7 @@ export type BusKind =
   | 'nvme-bus'
   | 'IDE'
   | 'floppy-bus'
-  | 'HDA';
+  | 'HDA'
   | 'usb-bus';
 export type DeviceCategory =
   | 'Controller/Bridge/Hub'

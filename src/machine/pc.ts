@@ -50,7 +50,6 @@ export class I440fxChipset implements Chipset {
   readonly hasFloppy = true;
   readonly vgaSlot = map.PCI_SLOT_VGA;
   readonly usbControllers = [boardController('piix3-usb-uhci', map.PCI_SLOT_ISA, map.PCI_FUNCTION_USB)];
-  readonly acpi = ACPI;
   readonly pci: PciBus;
   readonly acpiPm: AcpiPm;
   readonly ide: BoardIde;

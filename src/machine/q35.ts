@@ -55,7 +55,6 @@ export class Q35Chipset implements Chipset {
   readonly usbControllers = [0, 1, 2].map((n) =>
     boardController(`ich9-usb-uhci${n + 1}`, q35.SLOT_USB, n, { multifunction: n === 0 }),
   );
-  readonly acpi = ACPI;
   readonly pci: PciBus;
   readonly acpiPm: AcpiPm;
   readonly ide: BoardIde;

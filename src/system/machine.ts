@@ -230,9 +230,6 @@ export class Machine implements LoopClient {
     });
     const { kernel } = start;
     if (kernel !== undefined && this.board.hasFirmware) this.board.offerKernel(this.#directBoot(kernel));
-    this.keyboard = new KeySender(this.board.i8042.keyboard, this.#timers);
-    if (kernel !== undefined && start.firmware !== undefined)
-      this.board.offerKernel(this.#directBoot(kernel));
     this.keyboard = new KeySender(this.board.input, this.#timers);
     this.#followMemory();
     accelerator.now.onEndOfInterrupt = (vector) => this.board.endOfInterrupt(vector);
