@@ -162,7 +162,11 @@ export class DeviceRegistry {
   unplug(plugged: PluggedDevice): void {
     const below = plugged.parent?.below?.(plugged.built.part) ?? [];
     for (const child of [...this.#plugged])
-      if (isBehind(child, plugged) || below.includes(child.built.part ?? null)) this.unplug(child);
+      if (
+        this.#plugged.includes(child) &&
+        (isBehind(child, plugged) || below.includes(child.built.part ?? null))
+      )
+        this.unplug(child);
     this.#plugged.splice(this.#plugged.indexOf(plugged), 1);
     plugged.built.device.reset();
     plugged.built.dispose?.();

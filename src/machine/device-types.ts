@@ -387,15 +387,6 @@ const bridgeType = (name: string, about: string, properties: readonly PropertySp
 });
 const ROOT_PORT = [p('port', 'uint8', 0), p('chassis', 'uint8', 0), p('slot', 'uint16', 0)];
 
-const TYPES: readonly DeviceType[] = [
-  bridgeType('pcie-root-port', 'PCI Express root port', [...ROOT_PORT, p('hotplug', 'bool', true)]),
-  bridgeType('ioh3420', 'Intel IOH PCI Express root port', ROOT_PORT),
-  bridgeType('pci-bridge', 'standard PCI bridge', [
-    p('chassis_nr', 'uint8', 0),
-    p('msi', 'OnOffAuto', 'auto'),
-    p('shpc', 'bool', false),
-  ]),
-  pciType('ich9-ahci', 'Storage', 'AHCI controller', [], false),
 const usbType = (
   name: string,
   category: DeviceCategory,
@@ -414,6 +405,14 @@ const usbInput = (name: string, about: string): DeviceType =>
   usbType(name, 'Input', about, [p('usb_version', 'uint32', 2), p('display', 'str')]);
 
 const TYPES: readonly DeviceType[] = [
+  bridgeType('pcie-root-port', 'PCI Express root port', [...ROOT_PORT, p('hotplug', 'bool', true)]),
+  bridgeType('ioh3420', 'Intel IOH PCI Express root port', ROOT_PORT),
+  bridgeType('pci-bridge', 'standard PCI bridge', [
+    p('chassis_nr', 'uint8', 0),
+    p('msi', 'OnOffAuto', 'auto'),
+    p('shpc', 'bool', false),
+  ]),
+  pciType('ich9-ahci', 'Storage', 'AHCI controller', [], false),
   pciType('piix3-usb-uhci', 'USB', 'USB 1.1 host controller (UHCI)', [], false),
   pciType('piix4-usb-uhci', 'USB', 'USB 1.1 host controller (UHCI)', [], false),
   ...[1, 2, 3, 4, 5, 6].map((n) =>
