@@ -9,6 +9,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, 
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const testbed = process.env.LYREBIRD_KVM_TESTBED;
@@ -62,6 +63,15 @@ async function run() {
     if (name.endsWith('.map')) rmSync(join(payload, 'dist/bundle', name));
   }
   put('tests/kvm/inside.mjs', 'inside.mjs');
+  put('tests/golden/oracle/instructions.br', 'instructions.br');
+  await build({
+    entryPoints: [join(root, 'dist/oracle/kvm-main.js')],
+    outfile: join(payload, 'lockstep.mjs'),
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    logLevel: 'warning',
+  });
   put('.cache/guests/cloud/vmlinuz', 'g/vmlinuz');
   put('.cache/guests/busybox/initrd.gz', 'g/initrd.gz');
   const commands = scenarios.map((scenario) => `node inside.mjs ${scenario}`);

@@ -1,6 +1,6 @@
 import * as kvm from '../accel/kvm/bindings/common.ts';
 import * as x86 from '../accel/kvm/bindings/x86.ts';
-import { encodeCpuid, openKvm } from '../accel/kvm/ioctls/kvm-device.ts';
+import { type CpuidEntry, encodeCpuid, openKvm } from '../accel/kvm/ioctls/kvm-device.ts';
 import { ERRNO } from '../accel/kvm/ioctls/kvm-error.ts';
 import type { VcpuFd } from '../accel/kvm/ioctls/vcpu-fd.ts';
 import type { KvmSystem } from '../accel/kvm/kvm-system.ts';
@@ -61,7 +61,6 @@ const PAGE = 0x1_0000;
 const SYSTEM_REGISTERS = {
   cr0: 0x8005_0033n,
   cr3: BigInt(CR3_VALUE),
-  cr4: 0x5_0ef8n,
   efer: 0xd01n,
   gdt_base: KERNEL_BASE + BigInt(GDT),
   gdt_limit: BigInt(GDT_LIMIT),
@@ -110,11 +109,12 @@ export class KvmCpu implements OracleCpu {
     const hostAddress = system.addressOf(ram);
     vm.setMemory({ slot: 0, start: 0, sizeBytes: RAM_BYTES, hostAddress, readOnly: false, logDirty: false });
     this.#vcpu = vm.createVcpu(0);
-    this.#vcpu.setCpuid(encodeCpuid(device.supportedCpuid()));
+    const supported = device.supportedCpuid();
+    this.#vcpu.setCpuid(encodeCpuid(supported));
     this.#timer = system.createTimer();
     this.#vcpu.setSignalMask(system.signalMask);
     if (this.#vcpu.getXcr0() !== undefined) this.#vcpu.setXcr0(7n);
-    const state = { ...SYSTEM_REGISTERS, ...SEGMENTS };
+    const state = { ...SYSTEM_REGISTERS, ...SEGMENTS, cr4: cr4Of(supported) };
     writeCpuRegisters(this.#vcpu, { ...state, ...codeSegment(32), ...dataSegments(32) });
     const of32 = this.#vcpu.getSregs();
     writeCpuRegisters(this.#vcpu, { ...state, ...codeSegment(64), ...dataSegments(64) });
@@ -195,6 +195,17 @@ export class KvmCpu implements OracleCpu {
     out.setUint32(I_VECTOR, NO_VECTOR, true);
     out.setUint32(I_RFLAGS, out.getUint32(I_RFLAGS, true) & ~RESUME_FLAG, true);
   }
+}
+
+/** DE PSE PAE MCE PGE OSFXSR OSXMMEXCPT, and of UMIP FSGSBASE OSXSAVE those that there are. */
+function cr4Of(supported: readonly CpuidEntry[]): bigint {
+  const row = (leaf: number): CpuidEntry | undefined =>
+    supported.find((entry) => entry.leaf === leaf && entry.subleaf === 0);
+  const bit = (word: number | undefined, at: number): bigint => BigInt(((word ?? 0) >>> at) & 1);
+  const umip = bit(row(7)?.ecx, 2) << 11n;
+  const fsgsbase = bit(row(7)?.ebx, 0) << 16n;
+  const osxsave = bit(row(1)?.ecx, 26) << 18n;
+  return 0x6f8n | umip | fsgsbase | osxsave;
 }
 
 type Registers = Record<string, bigint>;

@@ -5,7 +5,7 @@
 //     node inside.mjs switch [machine options…]    kvm → tcg → kvm → tcg, the guest answers under each
 //     node inside.mjs qemu                         a reference: the same boot under QEMU's KVM, if the testbed has it
 
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 
@@ -271,6 +271,17 @@ function exitCounts() {
   return new Map(names.map((name) => [name, Number(readFileSync(`${root}/${name}`, 'utf8'))]));
 }
 
+/**
+ * The CPU conformance cases, one in so many, under KVM, against the recording of a real processor: shows what the testbed's emulated
+ * one does otherwise, too.
+ */
+async function lockstep() {
+  const args = ['lockstep.mjs', '--file', './instructions.br', '--recorded', '--every', options[0] ?? '40'];
+  const { status, stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  console.log(`${stdout}${stderr}`.replace(/^/gm, '  '));
+  if (status !== 0) throw new Error(`status ${status}`);
+}
+
 /** CPU seconds of each thread: user + system (guest code counts as system). */
 function threadTimes(pid) {
   const rows = readdirSync(`/proc/${pid}/task`).map((tid) => {
@@ -286,6 +297,7 @@ function threadTimes(pid) {
 }
 
 const scenarios = {
+  lockstep,
   start,
   speed,
   boot,
