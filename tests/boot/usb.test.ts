@@ -83,9 +83,7 @@ for (const [name, { devices, speeds }] of Object.entries(SETUPS)) {
       const seen = await ask('cat /sys/bus/usb/devices/*-*/speed');
       for (const speed of speeds) assert.ok(seen.includes(`\n${speed}`), seen);
       await ask('mkdir -p /mnt && mount -t ext4 /dev/sda /mnt');
-      await ask(
-        'yes through the bus | head -c 3000000 > /mnt/file; md5sum /mnt/file > /mnt/sum; umount /mnt',
-      );
+      await ask('seq 400000 > /mnt/file; md5sum /mnt/file > /mnt/sum; umount /mnt');
       await ask('mount -t ext4 /dev/sda /mnt');
       assert.match(await ask('md5sum -c /mnt/sum'), /OK/);
       await ask('umount /mnt');
@@ -95,7 +93,7 @@ for (const [name, { devices, speeds }] of Object.entries(SETUPS)) {
       const check = spawnSync('e2fsck', ['-fn', image], { encoding: 'utf8' });
       assert.equal(check.status, 0, check.stdout);
       const file = spawnSync('debugfs', ['-R', 'cat file', image], { maxBuffer: 2 ** 24 });
-      assert.equal(file.stdout.toString(), 'through the bus\n'.repeat(187500));
+      assert.equal(file.stdout.toString(), Array.from({ length: 400000 }, (_, n) => `${n + 1}\n`).join(''));
     } finally {
       await run.close();
       rmSync(dir, { recursive: true, force: true });
