@@ -1,9 +1,10 @@
 // "npm test": builds, checks format, lint and types, then runs the unit tests and the quick boots with Node's test
 // runner. Ends with status 0 only if all of it passed.
 //
-//   node tools/test.mjs [--boot] [--unit] [--no-build] [FILE...]
+//   node tools/test.mjs [--boot] [--long] [--unit] [--no-build] [FILE...]
 //
-//   --boot       instead of all that, the slow boots of every guest (tests/boot)
+//   --boot       instead of all that, the slow boots of the guests (tests/boot)
+//   --long       those that take half an hour and more: an installed Debian over every controller, USB
 //   --unit       unit tests only: no format, lint and boots
 //   FILE         only these compiled test files
 
@@ -46,7 +47,9 @@ function withSource(compiled, outDir, sourceDir) {
 function testFiles() {
   if (named.length > 0) return named;
   const boots = withSource(filesUnder('build/tests/boot', '.test.js'), 'build', '.');
-  if (flag('--boot')) return boots.filter((path) => !/(quick|robust)\.test\.js$/.test(path));
+  const isLong = (path) => /(debian|usb)\.test\.js$/.test(path);
+  if (flag('--long')) return boots.filter(isLong);
+  if (flag('--boot')) return boots.filter((path) => !isLong(path) && !/(quick|robust)\.test\.js$/.test(path));
   const unit = [
     ...withSource(filesUnder('dist', '.test.js'), 'dist', 'src'),
     ...withSource(filesUnder('build/tests/support', '.test.js'), 'build', '.'),
@@ -68,7 +71,7 @@ function runTests() {
 
 const results = [];
 if (!flag('--no-build')) results.push(step('build', 'npm', ['run', '--silent', 'build']));
-if (results.every(Boolean) && !flag('--boot') && !flag('--unit') && named.length === 0) {
+if (results.every(Boolean) && !flag('--boot') && !flag('--long') && !flag('--unit') && named.length === 0) {
   results.push(step('format, lint, import cycles', local('biome'), ['ci', '.']));
   results.push(step('floating promises, exhaustive switches', local('oxlint'), ['--type-aware']));
 }
