@@ -14,16 +14,10 @@ import type {
 } from '../../../block/io/protocol.ts';
 import type { NodeOptions } from '../../../block/node-options.ts';
 import type { BlockPort, MachineWakeUp } from '../../../system/machine-client.ts';
-import { AssertionError, UserError } from '../../../util/errors.ts';
+import { AssertionError } from '../../../util/errors.ts';
 import type { BlockWorkerData } from '../block-worker.ts';
 import { startWorker } from '../start-worker.ts';
-
-interface Waiting {
-  resolve(value: never): void;
-  reject(error: Error): void;
-}
-
-type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
+import { type WithoutId, WorkerRequests } from '../worker-requests.ts';
 
 export class NodeBlockThread implements BlockPort {
   readonly start: BlockStart;
@@ -32,8 +26,7 @@ export class NodeBlockThread implements BlockPort {
   #worker: Worker | undefined;
   #machine: MachineWakeUp | undefined;
   readonly #words: Int32Array;
-  readonly #waiting = new Map<number, Waiting>();
-  #nextId = 1;
+  readonly #requests = new WorkerRequests();
   #closing: Promise<void> | undefined;
 
   /** Opens all drives. `UserError` for the first that cannot be. Without drives the thread only starts when one is added. */
@@ -63,8 +56,8 @@ export class NodeBlockThread implements BlockPort {
     const workerData: BlockWorkerData = { channel: this.start.channel };
     const worker = startWorker('block-worker', { workerData });
     worker.on('message', (reply: BlockReply) => this.#onReply(reply));
-    worker.on('error', (error) => this.#fail(error));
-    worker.on('exit', () => this.#fail(new AssertionError('the I/O thread has ended')));
+    worker.on('error', (error) => this.#requests.fail(error));
+    worker.on('exit', () => this.#requests.fail(new AssertionError('the I/O thread has ended')));
     this.#worker = worker;
     if (this.#machine !== undefined) this.#attach(this.#machine);
     return worker;
@@ -120,10 +113,8 @@ export class NodeBlockThread implements BlockPort {
   }
 
   #request(request: WithoutId<BlockRequest>): Promise<unknown> {
-    const id = this.#nextId++;
     const worker = this.#worker ?? this.#startWorker();
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
+    return this.#requests.request((id) => {
       worker.postMessage({ ...request, id });
       Atomics.add(this.#words, 0, 1);
       Atomics.notify(this.#words, 0);
@@ -132,16 +123,7 @@ export class NodeBlockThread implements BlockPort {
 
   #onReply(reply: BlockReply): void {
     if (reply.kind === 'warning') return this.#warn(reply.text);
-    const waiting = this.#waiting.get(reply.id);
-    this.#waiting.delete(reply.id);
-    if (reply.kind === 'done') waiting?.resolve(reply.value as never);
-    else if (reply.code === 'Bug') waiting?.reject(new AssertionError(reply.message));
-    else waiting?.reject(new UserError(reply.code, reply.message));
-  }
-
-  #fail(error: Error): void {
-    for (const waiting of this.#waiting.values()) waiting.reject(error);
-    this.#waiting.clear();
+    this.#requests.answer(reply);
   }
 }
 

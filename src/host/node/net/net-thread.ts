@@ -6,17 +6,11 @@ import type { NetReply, NetRequest } from '../../../net/net-protocol.ts';
 import type { NetDescription } from '../../../net/net-service.ts';
 import { NetDoorbell, NicChannel } from '../../../net/nic-channel.ts';
 import type { NetPort } from '../../../system/machine-client.ts';
-import { AssertionError, UserError } from '../../../util/errors.ts';
+import { AssertionError } from '../../../util/errors.ts';
 import type { NetWorkerData } from '../net-worker.ts';
 import { startWorker } from '../start-worker.ts';
+import { type WithoutId, WorkerRequests } from '../worker-requests.ts';
 import { type PolicyHandler, PolicyServer } from './policy-server.ts';
-
-interface Waiting {
-  resolve(value: never): void;
-  reject(error: Error): void;
-}
-
-type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
 
 export class NodeNetThread implements NetPort {
   readonly start: NetStart;
@@ -24,8 +18,7 @@ export class NodeNetThread implements NetPort {
   readonly opened: Promise<void>;
   readonly #worker: Worker;
   readonly #policy: PolicyServer | undefined;
-  readonly #waiting = new Map<number, Waiting>();
-  #nextId = 1;
+  readonly #requests = new WorkerRequests();
   #closing: Promise<void> | undefined;
 
   constructor(config: NetConfig, policy?: PolicyHandler) {
@@ -35,8 +28,8 @@ export class NodeNetThread implements NetPort {
     const workerData: NetWorkerData = { doorbell };
     this.#worker = startWorker('net-worker', { workerData });
     this.#worker.on('message', (reply: NetReply) => this.#onReply(reply));
-    this.#worker.on('error', (error) => this.#fail(error));
-    this.#worker.on('exit', () => this.#fail(new AssertionError('the network thread has ended')));
+    this.#worker.on('error', (error) => this.#requests.fail(error));
+    this.#worker.on('exit', () => this.#requests.fail(new AssertionError('the network thread has ended')));
     this.#worker.unref();
     if (policy !== undefined)
       this.#policy = new PolicyServer(policy, (message) => void this.#request(message));
@@ -85,11 +78,7 @@ export class NodeNetThread implements NetPort {
   }
 
   #request(request: WithoutId<NetRequest>): Promise<unknown> {
-    const id = this.#nextId++;
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
-      this.#worker.postMessage({ ...request, id });
-    });
+    return this.#requests.request((id) => this.#worker.postMessage({ ...request, id }));
   }
 
   #onReply(reply: NetReply): void {
@@ -97,16 +86,7 @@ export class NodeNetThread implements NetPort {
       this.#policy?.receive(reply);
       return;
     }
-    const waiting = this.#waiting.get(reply.id);
-    this.#waiting.delete(reply.id);
-    if (reply.kind === 'done') waiting?.resolve(reply.value as never);
-    else if (reply.code === 'Bug') waiting?.reject(new AssertionError(reply.message));
-    else waiting?.reject(new UserError(reply.code, reply.message));
-  }
-
-  #fail(error: Error): void {
-    for (const waiting of this.#waiting.values()) waiting.reject(error);
-    this.#waiting.clear();
+    this.#requests.answer(reply);
   }
 }
 
