@@ -1,12 +1,12 @@
 import type { BlockNode, BlockStatus } from './block-node.ts';
-import { BlockError, EROFS } from './block-node.ts';
+import { ReadOnlyNode } from './read-only-node.ts';
 
 /** A file as a second user sees it: to read, and closed by the first. */
-export class ReadOnlyFile implements BlockNode {
-  readonly isReadOnly = true;
+export class ReadOnlyFile extends ReadOnlyNode implements BlockNode {
   readonly #file: BlockNode;
 
   constructor(file: BlockNode) {
+    super('read-only');
     this.#file = file;
   }
 
@@ -28,18 +28,6 @@ export class ReadOnlyFile implements BlockNode {
   status(offset: number, sizeBytes: number): Promise<BlockStatus> {
     return this.#file.status(offset, sizeBytes);
   }
-  async write(): Promise<void> {
-    throw new BlockError(EROFS, 'read-only');
-  }
-  writeZeroes(): Promise<void> {
-    return this.write();
-  }
-  resize(): Promise<void> {
-    return this.write();
-  }
-  async discard(): Promise<void> {}
-  async flush(): Promise<void> {}
-  async close(): Promise<void> {}
   allocatedBytes(): Promise<number | undefined> {
     return this.#file.allocatedBytes();
   }

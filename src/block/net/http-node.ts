@@ -1,6 +1,7 @@
 /** Protocol `http`/`https`: a file on a web server, read by ranges (RFC 9110, 14). */
-import { BlockError, type BlockNode, type BlockStatus, EIO, EROFS } from '../block-node.ts';
+import { BlockError, type BlockNode, type BlockStatus, EIO } from '../block-node.ts';
 import type { BlockHost } from '../host.ts';
+import { ReadOnlyNode } from '../read-only-node.ts';
 
 /** Read at once, and kept, around what is asked for. */
 const READ_AHEAD = 256 * 1024;
@@ -14,10 +15,9 @@ export interface HttpOptions {
   readonly readAheadBytes: number | undefined;
 }
 
-export class HttpNode implements BlockNode {
+export class HttpNode extends ReadOnlyNode implements BlockNode {
   readonly driver: string;
   readonly filename: string;
-  readonly isReadOnly = true;
   readonly blockSizeBytes = 512;
   readonly sizeBytes: number;
   readonly #host: BlockHost;
@@ -39,6 +39,7 @@ export class HttpNode implements BlockNode {
   }
 
   private constructor(host: BlockHost, options: HttpOptions, sizeBytes: number) {
+    super('web servers are read-only');
     this.#host = host;
     this.#options = options;
     this.sizeBytes = sizeBytes;
@@ -98,22 +99,6 @@ export class HttpNode implements BlockNode {
   async status(offset: number, sizeBytes: number): Promise<BlockStatus> {
     return { sizeBytes, kind: 'data', hostOffset: offset };
   }
-
-  async write(): Promise<void> {
-    throw new BlockError(EROFS, 'web servers are read-only');
-  }
-
-  writeZeroes(): Promise<void> {
-    return this.write();
-  }
-
-  resize(): Promise<void> {
-    return this.write();
-  }
-
-  async discard(): Promise<void> {}
-  async flush(): Promise<void> {}
-  async close(): Promise<void> {}
 
   async allocatedBytes(): Promise<undefined> {
     return undefined;
