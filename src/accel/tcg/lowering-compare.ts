@@ -1,6 +1,6 @@
 import { VECTOR_HI } from '../../runtime/x86/layout.ts';
 import type { Lowering, LoweringContext } from './lowering-context.ts';
-import { constant, MIN_NORMAL_F32, MIN_NORMAL_F64, splat } from './lowering-float.ts';
+import { constant, MIN_NORMAL_F32, MIN_NORMAL_F64, splat, storeIfAllTrue } from './lowering-float.ts';
 import * as W from './wasm/opcodes.ts';
 
 // Comparisons, minimum and maximum raise nothing, whatever the environment, when no operand is denormal or not a number.
@@ -106,18 +106,7 @@ function packed(
     code.op(W.V128_AND);
     if (half > 0) code.op(W.V128_AND);
   });
-  code.op(wide ? W.I64X2_ALL_TRUE : W.I32X4_ALL_TRUE);
-  code.op(W.I32_EQZ);
-  code.op1(W.BR_IF, 0);
-  results.forEach((r, half) => {
-    cx.stateAddress();
-    code.localGet(r);
-    cx.storeState(W.V128_STORE, half * VECTOR_HI);
-  });
-  code.op1(W.BR, 1);
-  code.op(W.END);
-  slow();
-  code.op(W.END);
+  storeIfAllTrue(cx, wide, results, slow);
 }
 
 /** `op32`, `op64`: wasm's pseudo-minimum (maximum), which is x86's with the operands exchanged. */

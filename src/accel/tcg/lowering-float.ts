@@ -103,6 +103,31 @@ function acceptable(cx: LoweringContext, wide: boolean, a: number, b: number, r:
   code.op(W.V128_AND);
 }
 
+/**
+ * Ends the two blocks of a packed operation: where every lane of the mask on the stack is set, the halves in `results` are stored;
+ * otherwise `slow` does the whole.
+ */
+export function storeIfAllTrue(
+  cx: LoweringContext,
+  wide: boolean,
+  results: readonly number[],
+  slow: () => void,
+): void {
+  const { code } = cx;
+  code.op(wide ? W.I64X2_ALL_TRUE : W.I32X4_ALL_TRUE);
+  code.op(W.I32_EQZ);
+  code.op1(W.BR_IF, 0);
+  results.forEach((r, half) => {
+    cx.stateAddress();
+    code.localGet(r);
+    cx.storeState(W.V128_STORE, half * VECTOR_HI);
+  });
+  code.op1(W.BR, 1);
+  code.op(W.END);
+  slow();
+  code.op(W.END);
+}
+
 /** d = a op b on all lanes of one or two halves; nothing is written unless all lanes are acceptable. */
 export function packedArithmetic(op32: number, op64: number, halves: 1 | 2): Lowering {
   return (cx) => {
@@ -126,17 +151,6 @@ export function packedArithmetic(op32: number, op64: number, halves: 1 | 2): Low
       acceptable(cx, wide, a, b, r);
       if (half > 0) code.op(W.V128_AND);
     });
-    code.op(wide ? W.I64X2_ALL_TRUE : W.I32X4_ALL_TRUE);
-    code.op(W.I32_EQZ);
-    code.op1(W.BR_IF, 0);
-    results.forEach((r, half) => {
-      cx.stateAddress();
-      code.localGet(r);
-      cx.storeState(W.V128_STORE, half * VECTOR_HI);
-    });
-    code.op1(W.BR, 1);
-    code.op(W.END);
-    callSameName(cx);
-    code.op(W.END);
+    storeIfAllTrue(cx, wide, results, () => callSameName(cx));
   };
 }
