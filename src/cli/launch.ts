@@ -32,7 +32,8 @@ export async function launch(
   setEngineFlags();
   // The machine thread loads its modules while this thread loads the command line's.
   const usesKvm = program === 'kvm' || args.some((arg) => /\bkvm\b/.test(arg));
-  const worker = program === 'lyrebird' || args.some(asksForText) ? undefined : startMachineWorker(!usesKvm);
+  const needsNone = program === 'lyrebird' || args.some(asksForText) || args.some(isNoMachine);
+  const worker = needsNone ? undefined : startMachineWorker(!usesKvm);
   const main = (await load('main', 'cli/main.js')) as typeof Main;
   if (program === 'lyrebird') return main.lyrebirdMain(args);
   return program === 'kvm'
@@ -50,6 +51,11 @@ export async function launchImg(args: readonly string[]): Promise<number> {
 /** Arguments that make the program print something and end. */
 function asksForText(arg: string): boolean {
   return /^--?(h|help|version)$|(^|,)(help|\?)$/.test(arg);
+}
+
+/** The value of `-machine none`, which has no machine thread. */
+function isNoMachine(arg: string, n: number, args: readonly string[]): boolean {
+  return /^--?(M|machine)$/.test(args[n - 1] ?? '') && /^(type=)?none(,|$)/.test(arg);
 }
 
 async function load(bundle: string, path: string): Promise<unknown> {
