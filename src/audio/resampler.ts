@@ -25,15 +25,16 @@ export class Resampler {
 
   /** Adds `frames` frames of two channels to `into`. What the source does not have is silence. */
   addTo(into: Int32Array, frames: number): void {
-    const { left, right } = this.#fetch(Math.floor(this.#position + (frames - 1) * this.#step));
+    this.#fetch(Math.floor(this.#position + (frames - 1) * this.#step));
     const input = this.#input;
+    const right = this.#channels - 1;
     let position = this.#position;
     let at = 0;
     for (let i = 0; i < frames; i++) {
       for (; position >= 1; position--) {
         this.#beforeLeft = this.#afterLeft;
         this.#beforeRight = this.#afterRight;
-        this.#afterLeft = input[at + left]!;
+        this.#afterLeft = input[at]!;
         this.#afterRight = input[at + right]!;
         at += this.#channels;
       }
@@ -44,12 +45,11 @@ export class Resampler {
     this.#position = position;
   }
 
-  /** Where the two channels are in a frame of `#input`, which gets `count` frames. */
-  #fetch(count: number): { readonly left: number; readonly right: number } {
+  /** Puts the next `count` frames into `#input`. */
+  #fetch(count: number): void {
     const samples = count * this.#channels;
     if (this.#input.length < samples) this.#input = new Int16Array(2 * samples);
     const got = count === 0 ? 0 : this.#source(this.#input, count);
     this.#input.fill(0, got * this.#channels, samples);
-    return { left: 0, right: this.#channels - 1 };
   }
 }

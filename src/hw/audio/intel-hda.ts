@@ -9,7 +9,7 @@ import type { AddressSpace } from '../../core/address-space.ts';
 import type { Clock } from '../../core/clock.ts';
 import type { MsiSink } from '../../core/cpu-ports.ts';
 import type { Device } from '../../core/device.ts';
-import { type AccessSize, MemoryRegion } from '../../core/memory-region.ts';
+import { type AccessSize, MemoryRegion, type MmioDevice } from '../../core/memory-region.ts';
 import { bool, defineState, type Stateful, stateful, u8, u16, u32 } from '../../core/vmstate.ts';
 import { combineStates } from '../../core/vmstate-combine.ts';
 import { Msi } from '../pci/msi.ts';
@@ -100,19 +100,11 @@ export class IntelHda implements Device {
     this.pci.set(0x40, 1, 1); // HDCTL: high definition, not AC '97
     this.#msi = hasMsi ? new Msi(this.pci, ports.msi, 0x60) : undefined;
     this.#streams = Array.from({ length: INPUTS + OUTPUTS }, (_, n) => this.#createStream(n));
-    const device = {
-      read: (offset: number, _size: AccessSize): number => this.#read(offset) >>> 0,
-      write: (offset: number, size: AccessSize, value: number): void => this.#writePart(offset, size, value),
+    const device: MmioDevice = {
+      read: (offset, size) => partOf(this.#read(offset & ~3), offset & 3, size),
+      write: (offset, size, value) => this.#writePart(offset, size, value),
     };
-    this.pci.addBar(
-      0,
-      'memory32',
-      MemoryRegion.mmio('intel-hda', BAR_BYTES, {
-        read: (offset, size) =>
-          (device.read(offset & ~3, 4) >>> (8 * (offset & 3))) & (size === 4 ? -1 : (1 << (8 * size)) - 1),
-        write: device.write,
-      }),
-    );
+    this.pci.addBar(0, 'memory32', MemoryRegion.mmio('intel-hda', BAR_BYTES, device));
     this.vmstate = combineStates('intel-hda-pci', [
       ['pci', this.pci.vmstate],
       ['hda', stateful(schema, this.#s, { postLoad: () => this.#restartStreams() })],
@@ -403,4 +395,9 @@ export class IntelHda implements Device {
       if (rises) this.#msi.notify();
     } else this.pci.setIntx(level);
   }
+}
+
+/** The bytes of a 32-bit register that an access reads. */
+function partOf(word: number, at: number, size: AccessSize): number {
+  return ((word >>> (8 * at)) & (size === 4 ? -1 : (1 << (8 * size)) - 1)) >>> 0;
 }
